@@ -1,0 +1,70 @@
+// A clock that stands still until a test moves it.
+import type { Clock } from './clock.js';
+
+interface Timer {
+  at: number;
+  order: number;
+  fn: () => void;
+}
+
+/** Most timers one `advance` may fire, so that a timer which re-arms itself with 0 ms ends the test instead of hanging it. */
+const MAX_FIRED = 1_000_000;
+
+/** A clock whose time passes only in `advance`. Timers fire in order of their time, then of their creation. */
+export class FakeClock implements Clock {
+  #now: number;
+  readonly #wallOffset: number;
+  #order = 0;
+  readonly #timers = new Set<Timer>();
+
+  /** `start`: first value of `now`; `wall`: epoch milliseconds at that moment. */
+  constructor(start = 1000, wall = Date.UTC(2024, 0, 1)) {
+    this.#now = start;
+    this.#wallOffset = wall - start;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  wall(): number {
+    return this.#wallOffset + this.#now;
+  }
+
+  setTimeout(fn: () => void, ms: number): unknown {
+    const timer = { at: this.#now + Math.max(ms, 0), order: this.#order++, fn };
+    this.#timers.add(timer);
+    return timer;
+  }
+
+  clearTimeout(handle: unknown): void {
+    this.#timers.delete(handle as Timer);
+  }
+
+  /** How many timers wait. */
+  get pending(): number {
+    return this.#timers.size;
+  }
+
+  /** Moves time on by `ms`, firing every timer that falls due on the way at its own time. */
+  advance(ms: number): void {
+    const end = this.#now + ms;
+    for (let fired = 0; ; fired++) {
+      const next = this.#next();
+      if (next === null || next.at > end) break;
+      if (fired === MAX_FIRED) throw new Error(`more than ${MAX_FIRED} timers fired within ${ms} ms`);
+      this.#timers.delete(next);
+      if (next.at > this.#now) this.#now = next.at;
+      next.fn();
+    }
+    this.#now = end;
+  }
+
+  #next(): Timer | null {
+    let first: Timer | null = null;
+    for (const t of this.#timers) {
+      if (first === null || t.at < first.at || (t.at === first.at && t.order < first.order)) first = t;
+    }
+    return first;
+  }
+}
