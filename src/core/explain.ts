@@ -53,7 +53,7 @@ export interface ReasonColumn {
   value(code: ReasonCode, reason: Reason): string;
 }
 
-const cell = (text: string): string => withNames(text).replaceAll('|', '\\|').replaceAll('<', '&lt;');
+const cell = (text: string): string => text.replace(/%([a-z_]+)%/g, '*$1*').replaceAll('|', '\\|').replaceAll('<', '&lt;');
 
 /** The text of docs/errors.md. */
 export function errorsDocument(columns: readonly ReasonColumn[] = []): string {

@@ -24,15 +24,14 @@ export function parseAddress(value: unknown): Address | Refusal {
   const colon = value.lastIndexOf(':');
   const host = value.slice(0, Math.max(colon, 0));
   const digits = value.slice(colon + 1);
-  if (isIP(value) === 6) return new Refusal(ADDRESS, `an IPv6 address stands in brackets: [${value}]:80`);
+  if (isIP(value) === 6) return new Refusal(ADDRESS, `an IPv6 address stands in brackets: ${/^\d+$/.test(digits) && isIP(host) === 6 ? `[${host}]:${digits}` : `[${value}]:80`}`);
   if (colon === -1) return new Refusal(ADDRESS, isIP(value) !== 0 || HOST_NAME.test(value) ? `the port is missing: ${value}:80` : '');
   if (!/^\d+$/.test(digits)) return new Refusal(ADDRESS, 'the port must be a number');
   if (host.startsWith('[')) {
     const inner = host.slice(1, -1);
     return host.endsWith(']') && isIP(inner) === 6 ? port(Number(digits), inner) : new Refusal(ADDRESS, 'what stands in brackets is no IPv6 address');
   }
-  if (host.includes(':')) return new Refusal(ADDRESS, isIP(host) === 6 ? `write [${host}]:${digits}` : '');
-  if (host === '' || isIP(host) === 4 || (HOST_NAME.test(host) && !/^[\d.]+$/.test(host))) return port(Number(digits), host);
+    if (host === '' || isIP(host) === 4 || (HOST_NAME.test(host) && !/^[\d.]+$/.test(host))) return port(Number(digits), host);
   return new Refusal(ADDRESS);
 }
 
@@ -84,14 +83,17 @@ const hostObject = z.strictObject({
 /** Hosts as "a:1,b:2", or a list of such addresses or of objects with address, weight, metadata and hostname. */
 export function hosts(): z.ZodType<HostConfig[], unknown> {
   const one = z.preprocess((value) => (typeof value === 'string' || typeof value === 'number' ? { address: value } : value), hostObject);
+  const array = z.array(one);
   const list = z.preprocess((value) => {
     if (typeof value === 'number') return [value];
     if (typeof value !== 'string') return value;
     return value.split(',').map((part) => part.trim()).filter((part) => part !== '');
-  }, z.array(one));
+  }, array);
   const object = (): JsonSchema => jsonSchemaPart(hostObject);
+  const expected = 'hosts as "a:1,b:2" or a list';
+  optionMeta.add(array, { expected });
   optionMeta.add(list, {
-    expected: 'hosts: "a:1,b:2", or a list',
+    expected,
     input: () => ({ anyOf: [{ type: 'string' }, { type: 'array', items: { anyOf: [...(addressInput()['anyOf'] as JsonSchema[]), object()] } }] }),
   });
   return list as unknown as z.ZodType<HostConfig[], unknown>;

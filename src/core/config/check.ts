@@ -107,11 +107,12 @@ function noteOf(issue: z.core.$ZodIssue): Note {
   return { expected: issue.message, got: '', hint: '' };
 }
 
-/** The alternative of a union that the input was most likely meant to be: not of another type at its root, then with the fewest issues. */
+/** The alternative of a union that the input was most likely meant to be: not of another type at its root, then with the fewest faults. */
 function likeliest(alternatives: readonly (readonly z.core.$ZodIssue[])[]): readonly z.core.$ZodIssue[] | null {
   const fitting = alternatives.filter((issues) => !issues.some((i) => i.path.length === 0 && (noteOf(i).type === true || i.code === 'custom' || i.code === 'invalid_value')));
   if (fitting.length === 0) return null;
-  return fitting.reduce((best, issues) => (issues.length < best.length ? issues : best));
+  const faults = (issues: readonly z.core.$ZodIssue[]): number => issues.reduce((n, i) => n + (i.code === 'unrecognized_keys' ? i.keys.length : 1), 0);
+  return fitting.reduce((best, issues) => (faults(issues) < faults(best) ? issues : best));
 }
 
 class Collector {

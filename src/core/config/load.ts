@@ -53,6 +53,8 @@ class Converter {
     if (isMap(node)) return this.#map(node.items as { key: unknown; value: unknown }[], path, own);
     if (isSeq(node)) return node.items.map((item, i) => this.convert(item, [...path, i], own));
     if (!isScalar(node)) return null;
+    // What would not be printed as it was written stays text, or the version 1.0 would become 1.
+    if (typeof node.value === 'number' && node.source !== String(node.value)) return node.source ?? node.value;
     if (typeof node.value !== 'string') return node.value;
     const replaced = substitute(node.value, this.#env);
     if (replaced === null) return node.value;

@@ -34,6 +34,7 @@ interface Def {
 
 const defOf = (schema: z.ZodType): Def => schema._zod.def as unknown as Def;
 const WRAPPERS = new Set(['optional', 'default', 'prefault', 'nullable', 'readonly', 'catch', 'nonoptional']);
+const OPTIONAL = new Set(['optional', 'default', 'prefault', 'catch']);
 
 /** What stands behind wrappers and conversions; a schema that says itself what it accepts is left as it is. */
 function unwrap(schema: z.ZodType): z.ZodType {
@@ -57,7 +58,7 @@ function about<K extends 'doc' | 'unit'>(schema: z.ZodType, what: K): string {
 
 function typeText(schema: z.ZodType): string {
   const meta = optionMeta.get(schema);
-  if (meta?.expected !== undefined) return meta.unit ?? meta.expected.replace(/^an? /, '').replace(/ such as .*/, '');
+  if (meta?.expected !== undefined) return meta.unit ?? meta.expected.replace(/^an? /, '').replace(/ (such as|of lower).*/, '');
   const def = defOf(schema);
   if (def.type === 'enum') return Object.values(def.entries!).join(' | ');
   if (def.type === 'literal') return def.values!.map(String).join(' | ');
@@ -94,10 +95,13 @@ class Walker {
   }
 
   #option(schema: z.ZodType, path: string): void {
-    const type = defOf(schema).type;
+    // The word by which a list of alternatives is told apart explains itself.
+    if (defOf(unwrap(schema)).type === 'literal' && about(schema, 'doc') === '') return;
     let value: unknown;
-    for (let at: z.ZodType | undefined = schema; at !== undefined && value === undefined; at = WRAPPERS.has(defOf(at).type) ? defOf(at).innerType : undefined) {
-      value = shownDefault(at);
+    let required = true;
+    for (let at = schema; WRAPPERS.has(defOf(at).type); at = defOf(at).innerType!) {
+      value ??= shownDefault(at);
+      if (OPTIONAL.has(defOf(at).type)) required = false;
     }
     this.rows.push({
       path,
@@ -105,7 +109,7 @@ class Walker {
       unit: about(schema, 'unit') || (optionMeta.get(unwrap(schema))?.unit ?? ''),
       doc: about(schema, 'doc'),
       default: value,
-      required: value === undefined && type !== 'optional' && type !== 'prefault' && schema._zod.optin === undefined,
+      required,
     });
     this.walk(schema, path);
   }

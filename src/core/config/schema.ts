@@ -2,4 +2,4 @@
 export { type Address, address, type HostConfig, hosts, parseAddress, showAddress } from './address.js';
 export { type JsonSchema, option, type OptionMeta, optionMeta, Refusal, scalar, section } from './option.js';
 export { duration, percent, showDuration, showSize, size } from './units.js';
-export { flag, integer, NAME, name, oneOf, text } from './words.js';
+export { flag, integer, NAME, name, number, oneOf, text } from './words.js';

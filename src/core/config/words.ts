@@ -30,11 +30,34 @@ export function oneOf<const T extends readonly [string, ...string[]]>(words: T):
   return z.enum(words as unknown as [string, ...string[]]) as unknown as z.ZodType<T[number], unknown>;
 }
 
-/** A whole number within bounds. */
-export function integer(least: number, most: number): z.ZodType<number, unknown> {
-  return z.int().min(least).max(most) as unknown as z.ZodType<number, unknown>;
+/**
+ * A number within bounds, in the form that YAML prints or any other that reads as one (1.0, 1e3): the loader leaves what it could
+ * not print again the same way as text.
+ */
+function numeric(whole: boolean, least: number, most: number): z.ZodType<number, unknown> {
+  const kind = whole ? 'a whole number' : 'a number';
+  const upper = most === Infinity || most === Number.MAX_SAFE_INTEGER ? '' : ` to ${most}`;
+  const expected = upper === '' ? `${kind} from ${least}` : `${kind} from ${least}${upper}`;
+  const bounds = { minimum: least, ...(upper === '' ? {} : { maximum: most }) };
+  const input = () => ({ anyOf: [{ type: whole ? 'integer' : 'number', ...bounds }, { type: 'string', pattern: '^\\$\\{.*\\}$' }] });
+  return scalar<number>({ expected, input }, (value) => {
+    const number = typeof value === 'string' && /^[-+\d.]/.test(value) ? Number(value) : value;
+    const fits = typeof number === 'number' && number >= least && number <= most && (!whole || Number.isInteger(number));
+    return fits ? number : new Refusal(expected);
+  });
 }
 
+/** A whole number within bounds. */
+export function integer(least = 0, most: number = Number.MAX_SAFE_INTEGER): z.ZodType<number, unknown> {
+  return numeric(true, least, most);
+}
+
+/** A number within bounds. */
+export function number(least = 0, most = Infinity): z.ZodType<number, unknown> {
+  return numeric(false, least, most);
+}
+
+/** true or false. */
 export function flag(): z.ZodType<boolean, unknown> {
   return z.boolean() as unknown as z.ZodType<boolean, unknown>;
 }
