@@ -126,20 +126,22 @@ export class BlockOutput implements Output {
   }
 }
 
-/** Methods of every Buffer that its type leaves out; `toString` with an encoding ends in them after choosing. */
-interface Slices {
-  latin1Slice(start: number, end: number): string;
-  utf8Slice(start: number, end: number): string;
+declare global {
+  /** Methods of every Buffer that its type leaves out; `toString` with an encoding ends in them after choosing. */
+  interface Buffer {
+    latin1Slice(start: number, end: number): string;
+    utf8Slice(start: number, end: number): string;
+  }
 }
 
 /** buf[start, end) as a string, one character per byte. */
 export function latin1(buf: Uint8Array, start: number, end: number): string {
-  return (buf as unknown as Slices).latin1Slice(start, end);
+  return (buf as Buffer).latin1Slice(start, end);
 }
 
 /** buf[start, end) as UTF-8. */
 export function utf8(buf: Uint8Array, start: number, end: number): string {
-  return (buf as unknown as Slices).utf8Slice(start, end);
+  return (buf as Buffer).utf8Slice(start, end);
 }
 
 /** Whether a[aStart, aStart + b.length) equals b; the caller has checked that the range exists. */

@@ -1,0 +1,347 @@
+// The way of an exchange to a host and back: sending, trying again, deadlines, and what goes wrong.
+import { now } from '../core/clock.js';
+import { Deadline } from '../core/deadline.js';
+import { reasons, type ReasonCode, type ReasonContext, type SluiceError } from '../core/reason.js';
+import { CONNECTING } from '../network/connection.js';
+import { ExchangeState } from './exchange-state.js';
+import type { Exchange } from './exchange.js';
+import type { Head } from './head.js';
+import { BACKOFF, DONE, HOST, RETRY, SEND, STREAM_IDLE, TIMEOUT, TRY_TIMEOUT, WAIT } from './phases.js';
+import type { MultiplexPool } from './pool/multiplex.js';
+import { NOTE_FREE_RETRY, NOTE_NOT_REPLAYABLE, NOTE_RETRY_LIMIT } from './record.js';
+import type { Session } from './session.js';
+
+export abstract class ExchangeUpstream extends ExchangeState {
+  /** Runs the phases from the present one on. */
+  protected abstract run(): void;
+
+  /** A connection came free (or, with null, may be dialled) for this exchange, which waited. */
+  connectionFree(session: Session | null): void {
+    if (session === null) {
+      this.phase = HOST;
+      this.run();
+    } else {
+      this.host = session.pool!.host;
+      this.phase = SEND;
+      this.send(session);
+    }
+    this.unsuspend();
+  }
+
+  protected send(session: Session): void {
+    const id = session.addOutgoing(this as unknown as Exchange);
+    if (id < 0) {
+      this.fail('breaker-requests', { cluster: this.cluster?.name ?? '', limit: 65535 });
+      return;
+    }
+    this.up = session;
+    this.upId = id;
+    this.attempts++;
+    const connection = session.connection;
+    const record = this.record;
+    const reused = session.uses > 1;
+    const host = this.host;
+    const time = this.attempts === 1 && record.requestDone === record.start ? record.start : now();
+    record.beginAttempt(host === null ? 'downstream' : host.address, time, reused);
+    record.upstream = connection.info;
+    record.upstreamConnectionId = connection.id;
+    if (host !== null) {
+      host.active++;
+      host.stats.requests.inc();
+      this.cluster!.stats.requests.inc();
+    }
+    const from = connection.appended;
+    this.sentFrom = from;
+    this.phase = WAIT;
+    const replay = this.replay;
+    if (this.attempts > 1 && this.request === null) {
+      session.codec.reid(replay.buf!, 0, replay.length, id, this.requestDone && this.trailers === null);
+      connection.write(replay.buf!, 0, replay.length);
+    } else {
+      const keep = !this.oneway && (reused || !session.opened || (this.route !== null && this.route.retry !== null && this.route.retry.conditions > 1));
+      if (keep) replay.start();
+      const head = this.request!;
+      const last = this.requestDone && this.body === null && this.trailers === null;
+      session.codec.encodeRequest(connection, head, id, last);
+      if (keep) this.keepReplay(session, from);
+      this.request = null;
+      if (!last || this.body !== null) this.sendRest();
+    }
+    if (this.phase !== WAIT || this.up !== session) return;
+    if (this.oneway && this.requestDone) {
+      this.finishOneway();
+      return;
+    }
+    const route = this.route;
+    if (route !== null && route.perTryTimeout > 0) {
+      if (this.tryTimeout === null) this.tryTimeout = new Deadline(this, TRY_TIMEOUT);
+      this.tryTimeout.set(route.perTryTimeout);
+    }
+    if (connection.overHigh) this.down.waitFor(session);
+    if (!this.requestDone && this.streamIdle === null) this.watchIdle();
+  }
+
+  /** What the encoder appended since `from` joins the replay copy, if it all lies in one block. */
+  protected keepReplay(session: Session, from: number): void {
+    const replay = this.replay;
+    if (!replay.usable) return;
+    const connection = session.connection;
+    const writer = connection.lastWrite();
+    const n = connection.appended - from;
+    if (writer.pos - writer.mark === n) replay.append(writer.buf, writer.mark, writer.pos);
+    else if (n > 0) replay.free();
+    if (!replay.usable) this.record.flags |= NOTE_NOT_REPLAYABLE;
+  }
+
+  protected encodeData(buf: Uint8Array, start: number, end: number, last: boolean): void {
+    const up = this.up!;
+    const from = up.connection.appended;
+    up.codec.encodeData(up.connection, this.upId, buf, start, end, last);
+    if (this.replay.usable) this.keepReplay(up, from);
+    if (up.connection.overHigh) this.down.waitFor(up);
+  }
+
+  /** Sends what was gathered of the request while there was nowhere to send it. */
+  protected sendRest(): void {
+    const body = this.body;
+    this.body = null;
+    const last = this.requestDone && this.trailers === null;
+    if (body !== null) {
+      const whole = body.take();
+      this.encodeData(whole, 0, whole.length, last);
+    }
+    if (this.trailers !== null) this.encodeTrailers(this.trailers);
+  }
+
+  protected encodeTrailers(head: Head): void {
+    const up = this.up!;
+    const from = up.connection.appended;
+    up.codec.encodeTrailers(up.connection, this.upId, head);
+    if (this.replay.usable) this.keepReplay(up, from);
+    this.trailers = null;
+  }
+
+  protected countReply(status: number): void {
+    const cluster = this.cluster;
+    if (cluster === null) return;
+    cluster.stats.reply(status);
+    if (status >= 500) this.host!.stats.errors.inc();
+  }
+
+  /** The client is behind: its reply waits on the host's connection, which a shared one may do only after its quarantine. */
+  pushBack(): void {
+    const up = this.up;
+    const down = this.down;
+    if (up === null || !down.connection.overHigh) return;
+    if (this.pools !== null && this.pools.kind === 'multiplex' && up.outgoingCount > 1) {
+      if (up.quarantine === null) (up.pool as MultiplexPool).quarantine(up, this as unknown as Exchange);
+      if (!up.quarantine!.over) return;
+    }
+    up.waitFor(down);
+    down.tooFarBehind();
+  }
+
+  /** One side of a tunnel ended its sending: the other side learns it. */
+  tunnelEnded(from: Session): void {
+    const other = from === this.down ? this.up : this.down;
+    if (other === null || other.closed) {
+      this.finish();
+      return;
+    }
+    other.connection.end();
+    if (other.connection.peerEnded) {
+      this.finish();
+      from.connection.close();
+      other.connection.close();
+    }
+  }
+
+  // === deadlines
+
+  protected armTimeout(ms: number): void {
+    this.timeoutMs = ms;
+    if (ms > 0 && !this.oneway) this.timeout.setAt(this.record.start + ms > 0 && this.requestDone && this.record.requestDone > 0 ? this.record.requestDone + ms : now() + ms);
+  }
+
+  onDeadline(kind: number): void {
+    if (this.phase === DONE) return;
+    const host = this.host?.address ?? '';
+    if (kind === BACKOFF) {
+      this.phase = HOST;
+      this.run();
+    } else if (kind === STREAM_IDLE) {
+      this.onStreamIdle();
+    } else if (kind === TIMEOUT) {
+      this.cluster?.stats.timeouts.inc();
+      const code: ReasonCode = this.waitingIn !== null ? 'pool-timeout' : 'request-timeout';
+      if (this.up !== null) this.record.endAttempt(code, '', now());
+      this.fail(code, { host, ms: this.timeoutMs, cluster: this.cluster?.name });
+    } else {
+      const ms = this.route!.perTryTimeout;
+      const policy = this.route!.retry;
+      this.record.endAttempt('try-timeout', '', now());
+      const again = this.replay.usable && policy !== null && policy.onFailure('try-timeout', this.attempts, this.idempotent || this.route!.idempotent) && this.mayRetry();
+      if (!again) {
+        this.fail('try-timeout', { host, ms });
+        return;
+      }
+      this.abandonUpstream('try-timeout');
+      this.retry(0);
+    }
+  }
+
+  /** Streams have no total limit but may not stand still. */
+  protected watchIdle(): void {
+    const ms = this.idleLimit();
+    if (ms === 0) return;
+    if (this.streamIdle === null) this.streamIdle = new Deadline(this, STREAM_IDLE);
+    this.movedAt = this.moved;
+    if (!this.streamIdle.armed) this.streamIdle.set(ms);
+  }
+
+  protected idleLimit(): number {
+    return this.route?.streamIdle ?? 300_000;
+  }
+
+  protected onStreamIdle(): void {
+    const ms = this.idleLimit();
+    if (this.moved !== this.movedAt) {
+      this.movedAt = this.moved;
+      this.streamIdle!.set(ms);
+    } else if (!this.requestDone && !this.replyStarted) this.fail('body-timeout', { ms });
+    else this.fail('stream-idle', { ms });
+  }
+
+  // === what goes wrong
+
+  /** The connection (or just the stream) to the host is gone; the session has forgotten the exchange. */
+  upstreamFailed(session: Session, code: ReasonCode, error: SluiceError | null): void {
+    if (this.up !== session || this.phase === DONE) return;
+    const host = session.pool?.host.address ?? 'downstream';
+    const errno = error === null ? '' : String(error.context['detail'] ?? '');
+    const context = { host, ms: this.cluster?.config.connect_timeout, ...error?.context };
+    this.leaveUpstream(session);
+    this.cluster?.stats.resets.inc();
+    this.host?.stats.errors.inc();
+    if (this.tunnel) {
+      this.record.code = this.record.code || (code === 'upstream-closed' ? '' : code);
+      const down = this.down;
+      this.finish();
+      down.connection.close();
+      return;
+    }
+    this.record.endAttempt(code, errno, now());
+    if (this.replyStarted) {
+      this.cut(code === 'heartbeat-missed' || code === 'head-of-line' || code === 'bad-reply' ? code : 'reply-cut', context);
+      return;
+    }
+    const nothingSent = !session.opened || session.connection.state === CONNECTING || session.connection.sent <= this.sentFrom;
+    const reusable = this.request !== null || this.replay.usable;
+    const idempotent = this.idempotent || (this.route?.idempotent ?? false);
+    if (reusable && this.route !== null && !this.down.closed) {
+      const reason = reasons[code].retry;
+      const free = !this.freeRetried && session.opened && (reason === 'safe' || (session.uses > 1 && reason === 'reused-only' && (nothingSent || idempotent)));
+      if (free) {
+        this.freeRetried = true;
+        this.record.flags |= NOTE_FREE_RETRY;
+        this.tryAgain(0);
+        return;
+      }
+      const policy = this.route.retry;
+      if (policy !== null && policy.onFailure(nothingSent && session.opened ? 'connect-failed' : code, this.attempts, idempotent) && this.mayRetry()) {
+        this.retry(session.opened ? policy.delay(this.attempts) : 0);
+        return;
+      }
+    }
+    this.fail(code, context);
+  }
+
+  /** Asks breaker and budget for one more try; the permission is given back when the exchange ends. */
+  protected mayRetry(): boolean {
+    if (this.retryCounted) return true;
+    const cluster = this.cluster!;
+    if (!cluster.breaker.tryRetry()) {
+      cluster.stats.retry_overflow.inc();
+      this.record.flags |= NOTE_RETRY_LIMIT;
+      return false;
+    }
+    this.retryCounted = true;
+    return true;
+  }
+
+  protected retry(delay: number): void {
+    this.cluster!.stats.retries.inc();
+    this.tryAgain(delay);
+  }
+
+  protected tryAgain(delay: number): void {
+    this.phase = RETRY;
+    if (this.host !== null) this.tried.push(this.host);
+    this.tryTimeout?.cancel();
+    if (delay >= 1) {
+      if (this.backoff === null) this.backoff = new Deadline(this, BACKOFF);
+      this.backoff.set(delay);
+      return;
+    }
+    this.phase = HOST;
+    this.run();
+  }
+
+  /** The client is gone (or is being let go): nothing can be answered. */
+  downstreamGone(code: ReasonCode, context: ReasonContext = {}): void {
+    if (this.phase === DONE) {
+      this.down.removeIncoming(this);
+      return;
+    }
+    this.record.code = code;
+    this.record.context = context;
+    this.record.status = reasons[code].http;
+    if (this.tunnel && code === 'downstream-closed') {
+      this.record.code = '';
+      this.record.status = 101;
+    }
+    if (this.up !== null && !this.replyStarted) this.record.endAttempt(code, '', now());
+    this.abandonUpstream(code);
+    this.finish();
+  }
+
+  // === leaving the connection
+
+  /** Gives the session back after a complete exchange, or closes what cannot be used further. */
+  protected leaveUpstream(session: Session): void {
+    this.up = null;
+    const host = this.host;
+    if (host !== null) host.active--;
+    session.removeOutgoing(this as unknown as Exchange, this.upId);
+    session.lastActive = now();
+    session.pool?.release(session);
+  }
+
+  protected dropUpstream(session: Session, clean: boolean): void {
+    if (!clean && this.down.protocol.pool !== 'multiplex') session.closing = true;
+    this.leaveUpstream(session);
+  }
+
+  /** Gives up what runs or waits upstream. */
+  protected abandonUpstream(code: ReasonCode): void {
+    if (this.waitingIn !== null) this.waitingIn.cancel(this as unknown as Exchange);
+    const up = this.up;
+    if (up === null) return;
+    const codec = up.codec;
+    const partly = !this.requestDone || (this.replyStarted && !this.replyDone);
+    if (!up.closed && !(this.replyDone && this.requestDone)) {
+      codec.encodeReset(up.connection, this.upId, code);
+      codec.release(this.upId);
+      // A connection that is in the middle of a message, or that carries one exchange at a time, is lost with it.
+      if (this.pools?.kind !== 'multiplex' ? up.protocol.pool !== 'multiplex' || partly : partly && up.alone) up.closing = true;
+    }
+    this.leaveUpstream(up);
+  }
+
+  protected finishOneway(): void {
+    this.record.endAttempt('', '', now());
+    this.record.status = 200;
+    this.replyDone = true;
+    this.finish();
+  }
+}

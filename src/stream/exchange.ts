@@ -1,0 +1,508 @@
+// The life of one exchange, phase by phase: from the decoded request head to the reply's last byte. Read this file first.
+import { now } from '../core/clock.js';
+import type { ReasonCode, ReasonContext } from '../core/reason.js';
+import { PAUSE_HOLD } from '../network/connection.js';
+import { Gather } from './body.js';
+import { ExchangeUpstream } from './exchange-upstream.js';
+import { CONTINUE, HOLD } from './filter.js';
+import { ONEWAY, type Head } from './head.js';
+import type { MessageListener } from './listener.js';
+import { CLUSTER, DONE, HOST, POOL, REPLY, REPLY_FILTERS, REQUEST_BODY, REQUEST_FILTERS, RETRY, ROUTE, SEND, WAIT } from './phases.js';
+import { NOTE_TUNNEL } from './record.js';
+import { ROUTE_CLUSTER, ROUTE_TERMINAL } from './route.js';
+import type { Session } from './session.js';
+
+export { PHASES, type Phase } from './phases.js';
+
+/** Most bytes of a request that are kept while an exchange is held or waits: what was on its way when its connection was paused. */
+const MAX_HELD = 1024 * 1024;
+/** Most bytes of a body that a terminal gets. */
+const MAX_TERMINAL_BODY = 4 * 1024 * 1024;
+/** Timeout of a request that a host originates, ms; there is no route to say another. */
+const REVERSE_TIMEOUT = 15_000;
+const EMPTY = Buffer.alloc(0);
+
+const free: Exchange[] = [];
+const MAX_FREE = 4096;
+
+export function takeExchange(): Exchange {
+  return free.pop() ?? new Exchange();
+}
+
+export class Exchange extends ExchangeUpstream {
+  // === the request comes in
+
+  begin(down: Session, listener: MessageListener, head: Head, last: boolean): void {
+    this.start(down, listener, head.id);
+    const protocol = down.protocol;
+    this.mirror = protocol.mirror(head);
+    this.idempotent = protocol.idempotent(head);
+    this.oneway = head.kind === ONEWAY;
+    this.request = head;
+    this.requestDone = last;
+    const record = this.record;
+    record.oneway = this.oneway;
+    record.captureRequest(head, listener.captures);
+    record.bytesIn = head.end - head.start;
+    if (last) record.requestDone = record.start;
+    if (listener.requestIds) listener.identify(head, record);
+    const chain = listener.chain;
+    chain.users++;
+    this.chain = chain;
+    this.phase = REQUEST_FILTERS;
+    this.run();
+  }
+
+  /** A request that a host originated on a pinned connection goes to the client it belongs to: no route, no filters. */
+  beginReverse(down: Session, peer: Session | null, head: Head, last: boolean): void {
+    this.start(down, (peer?.listener ?? null) as MessageListener, head.id);
+    this.mirror = down.protocol.mirror(head);
+    this.oneway = head.kind === ONEWAY;
+    this.request = head;
+    this.requestDone = last;
+    if (peer === null || peer.closed) {
+      this.fail('no-reverse-peer');
+      return;
+    }
+    this.phase = SEND;
+    if (last) this.armTimeout(head.timeout > 0 ? head.timeout : REVERSE_TIMEOUT);
+    this.send(peer);
+  }
+
+  /** A request that could not be decoded: only its record and, where possible, the protocol's error reply. */
+  beginRefused(down: Session, listener: MessageListener, id: number, code: ReasonCode, context: ReasonContext): void {
+    this.start(down, listener, id);
+    this.refuse(code, context);
+  }
+
+  protected start(down: Session, listener: MessageListener, id: number): void {
+    const time = now();
+    this.down = down;
+    this.downId = id;
+    this.listener = listener;
+    const record = this.record;
+    record.start = time;
+    record.protocol = down.protocol.name;
+    record.connectionId = down.connection.id;
+    record.downstream = down.connection.info;
+    if (listener !== null) {
+      record.listener = listener.name;
+      listener.stats.requests.inc();
+      listener.stats.active.inc();
+    }
+  }
+
+  protected run(): void {
+    if (this.phase === REQUEST_FILTERS) {
+      if (this.chain!.request.length > 0 && !this.runRequestFilters()) return;
+      this.phase = REQUEST_BODY;
+    }
+    if (this.phase === REQUEST_BODY) {
+      if (this.chain!.requestBody !== null && !this.runRequestBody()) return;
+      this.phase = ROUTE;
+    }
+    if (this.phase === ROUTE) {
+      if (!this.findRoute()) return;
+      this.phase = CLUSTER;
+    }
+    if (this.phase === CLUSTER) {
+      if (!this.findCluster()) return;
+      this.phase = HOST;
+    }
+    if (this.phase === HOST) this.findHost();
+    if (this.phase === POOL) this.findConnection();
+  }
+
+  private findHost(): void {
+    const bound = this.down.peer;
+    if (this.pools!.kind === 'pinned' && bound !== null && !bound.closed && bound.pool!.cluster === this.cluster) {
+      this.host = bound.pool!.host;
+      this.phase = SEND;
+      this.send(bound);
+      return;
+    }
+    const host = this.cluster!.pick(0, this.tried.length === 0 ? null : this.tried);
+    if (host === null) {
+      this.fail(this.cluster!.noneReason(), { cluster: this.cluster!.name });
+      return;
+    }
+    this.host = host;
+    this.phase = POOL;
+  }
+
+  private findConnection(): void {
+    const pool = this.pools!.poolOf(this.host!);
+    const session = pool.acquire(this, !this.requestDone && this.pools!.kind === 'multiplex');
+    if (session !== null) {
+      this.phase = SEND;
+      this.send(session);
+    } else if (this.waitingIn !== null) {
+      this.suspend();
+    } else {
+      this.fail(pool.refusal, { cluster: this.cluster!.name, limit: this.limitOf(pool.refusal) });
+    }
+  }
+
+  protected limitOf(code: ReasonCode): number {
+    const limits = this.cluster!.breaker.limits;
+    return code === 'breaker-pending' ? limits.max_pending : limits.max_connections;
+  }
+
+  protected runRequestFilters(): boolean {
+    const list = this.chain!.request;
+    const generation = this.generation;
+    while (this.filter < list.length) {
+      const f = list[this.filter++]!;
+      let verdict: number;
+      try {
+        verdict = f.onRequest!(this, this.request!);
+      } catch (error) {
+        this.threw(f, error);
+        return false;
+      }
+      if (this.generation !== generation || this.phase === DONE) return false;
+      if (verdict === HOLD && this.held) {
+        this.suspend();
+        return false;
+      }
+      if (verdict !== CONTINUE && verdict !== HOLD) return false;
+    }
+    this.filter = 0;
+    return true;
+  }
+
+  /** Filters on the request body: a whole frame at once, a stream gathered or (with `replace` only) piece by piece as it is sent. */
+  protected runRequestBody(): boolean {
+    const bodies = this.chain!.requestBody!;
+    const head = this.request!;
+    if (this.requestDone && !head.whole && this.body === null) return true;
+    if (!this.requestDone) {
+      if (bodies.whole || this.down.protocol.pool === 'multiplex') {
+        this.keepRequest();
+        return false;
+      }
+      head.length = -1;
+      head.edited = true;
+      return true;
+    }
+    const body = head.whole && this.body === null ? head.bodyBuf.subarray(head.bodyStart, head.bodyEnd) : this.body!.take();
+    this.body = null;
+    try {
+      head.setBody(bodies.run(this, body, true));
+    } catch (error) {
+      this.threw(bodies.filters[0]!, error);
+      return false;
+    }
+    return this.phase !== DONE;
+  }
+
+  protected findRoute(): boolean {
+    const head = this.request!;
+    const table = this.listener.table;
+    const route = table.match(head, this.down.memo!);
+    if (route === null) {
+      this.fail('no-route', { detail: table.explainMiss(head) });
+      return false;
+    }
+    this.route = route;
+    this.record.routeName = route.name;
+    if (route.kind === ROUTE_CLUSTER) return true;
+    if (route.kind === ROUTE_TERMINAL) {
+      if (!this.requestDone) {
+        this.keepRequest();
+        this.phase = ROUTE;
+        return false;
+      }
+      this.runTerminal();
+      return false;
+    }
+    const reply = replyOfRoute(route, this);
+    this.finishLocally('direct-response', undefined, reply.status, reply.body, reply.headers);
+    return false;
+  }
+
+  protected runTerminal(): void {
+    const head = this.request!;
+    const body = head.whole ? head.bodyBuf.subarray(head.bodyStart, head.bodyEnd) : this.body === null ? EMPTY : this.body.take();
+    this.phase = WAIT;
+    this.record.beginAttempt('in-process', this.record.start, false);
+    this.route!.terminal!.handle(this, head, body);
+  }
+
+  protected findCluster(): boolean {
+    const head = this.request!;
+    const route = this.route!;
+    const cluster = route.pickCluster();
+    if (cluster === null) {
+      this.fail('no-cluster', { cluster: route.clusterName });
+      return false;
+    }
+    this.cluster = cluster;
+    this.record.clusterName = cluster.name;
+    const pools = this.listener.poolsOf(cluster, this.down.protocol);
+    if (pools === null) {
+      this.fail('no-bridge', { from: this.down.protocol.name, cluster: cluster.name, to: cluster.config.protocol });
+      return false;
+    }
+    this.pools = pools;
+    if (!cluster.breaker.tryRequest()) {
+      this.fail('breaker-requests', { cluster: cluster.name, limit: cluster.breaker.limits.max_requests });
+      return false;
+    }
+    this.activeCounted = true;
+    cluster.stats.active_requests.inc();
+    if (route.edits) route.editRequest(this, head);
+    this.timeoutMs = head.timeout > 0 ? head.timeout : head.timeout < 0 ? 0 : route.timeout;
+    if (this.requestDone) this.armTimeout(this.timeoutMs);
+    return true;
+  }
+
+  onRequestData(buf: Uint8Array, start: number, end: number, last: boolean): void {
+    if (this.phase === DONE) return;
+    const n = end - start;
+    this.record.bytesIn += n;
+    this.moved++;
+    if (last) this.requestEnded();
+    if (this.replyDone) return;
+    const gathering = this.phase === REQUEST_BODY || (this.phase === ROUTE && this.route?.kind === ROUTE_TERMINAL);
+    if (gathering) {
+      this.gather(buf, start, end, this.chain!.requestBody?.whole ? this.chain!.requestBody.limit : MAX_TERMINAL_BODY);
+      if (last && this.phase !== DONE) {
+        this.run();
+      }
+      return;
+    }
+    const bodies = this.chain?.requestBody ?? null;
+    let bytes = buf;
+    if (bodies !== null && !bodies.whole && this.up?.codec.tunnel !== true) {
+      bytes = bodies.run(this, buf.subarray(start, end), last);
+      start = 0;
+      end = bytes.length;
+    }
+    if (this.up === null || this.phase !== WAIT && this.phase < REPLY_FILTERS) {
+      // Held, waiting for a connection, or between two tries: the downstream is paused, so this is at most what was on its way.
+      if (this.phase === RETRY) this.replay.append(bytes, start, end);
+      else this.gather(bytes, start, end, MAX_HELD);
+      return;
+    }
+    this.encodeData(bytes, start, end, last);
+    if (last && this.oneway) this.finishOneway();
+  }
+
+  onRequestTrailers(head: Head): void {
+    if (this.phase === DONE || this.replyDone) return;
+    this.moved++;
+    this.requestEnded();
+    if (this.phase === REQUEST_BODY || (this.phase === ROUTE && this.route?.kind === ROUTE_TERMINAL)) {
+      this.run();
+      return;
+    }
+    if (this.up === null) this.trailers = head.keep();
+    else this.encodeTrailers(head);
+  }
+
+  protected requestEnded(): void {
+    this.requestDone = true;
+    this.record.requestDone = now();
+    if (this.timeoutMs > 0 && !this.replyStarted) this.armTimeout(this.timeoutMs);
+  }
+
+  protected gather(buf: Uint8Array, start: number, end: number, limit: number): void {
+    if (this.body === null) this.body = new Gather();
+    if (!this.body.add(buf, start, end, limit)) this.fail('body-too-large', { limit });
+  }
+
+  // === the reply comes back
+
+  onReply(session: Session, head: Head, last: boolean): void {
+    if (head.interim) {
+      if (!this.replyStarted) this.down.codec.encodeReply(this.down.connection, head, this.downId, false);
+      return;
+    }
+    this.moved++;
+    const record = this.record;
+    const route = this.route;
+    const policy = route === null ? null : route.retry;
+    const time = now();
+    record.firstReplyByte = time;
+    if (policy !== null && policy.byStatus && this.replay.usable && policy.onStatus(head.status, this.attempts, this.idempotent || route!.idempotent) && this.mayRetry()) {
+      this.countReply(head.status);
+      record.endAttempt('', '', time);
+      this.dropUpstream(session, last);
+      this.retry(policy.delay(this.attempts));
+      return;
+    }
+    this.timeout.cancel();
+    this.tryTimeout?.cancel();
+    this.replay.free();
+    record.endAttempt('', '', time);
+    record.status = head.status;
+    record.rawStatus = head.rawStatus;
+    this.replyStarted = true;
+    this.countReply(head.status);
+    this.reply = head;
+    if (last) this.replyDone = true;
+    const chain = this.chain;
+    if (chain !== null) {
+      this.phase = REPLY_FILTERS;
+      if (chain.reply.length > 0) {
+        this.filter = 0;
+        if (!this.runReplyFilters()) return;
+      }
+      if (route !== null && route.edits) route.editReply(this, head);
+      record.captureReply(head);
+      if (chain.replyBody !== null && !this.runReplyBody()) return;
+    }
+    this.sendReplyHead();
+  }
+
+  protected runReplyFilters(): boolean {
+    const list = this.chain!.reply;
+    const generation = this.generation;
+    while (this.filter < list.length) {
+      const f = list[this.filter++]!;
+      let verdict: number;
+      try {
+        verdict = f.onReply!(this, this.reply!);
+      } catch (error) {
+        this.threw(f, error);
+        return false;
+      }
+      if (this.generation !== generation || this.phase === DONE) return false;
+      if (verdict === HOLD && this.held) {
+        this.reply = this.reply!.keep();
+        this.heldReply = true;
+        if (!this.replyDone && this.pools?.kind !== 'multiplex') this.up!.connection.pause(PAUSE_HOLD);
+        return false;
+      }
+      if (verdict !== CONTINUE && verdict !== HOLD) return false;
+    }
+    return true;
+  }
+
+  protected runReplyBody(): boolean {
+    const bodies = this.chain!.replyBody!;
+    const head = this.reply!;
+    if (this.replyDone) {
+      if (!head.whole && this.replyBody === null) return true;
+      const body = this.replyBody !== null ? this.replyBody.take() : head.bodyBuf.subarray(head.bodyStart, head.bodyEnd);
+      this.replyBody = null;
+      try {
+        head.setBody(bodies.run(this, body, true));
+      } catch (error) {
+        this.replyStarted = false;
+        this.threw(bodies.filters[0]!, error);
+        return false;
+      }
+      return this.phase !== DONE;
+    }
+    if (bodies.whole || this.down.protocol.pool === 'multiplex') {
+      this.reply = head.keep();
+      this.replyBody = new Gather();
+      return false;
+    }
+    head.length = -1;
+    head.edited = true;
+    return true;
+  }
+
+  protected sendReplyHead(): void {
+    const down = this.down;
+    const head = this.reply!;
+    const last = this.replyDone && this.replyBody === null;
+    const connection = down.connection;
+    const from = connection.appended;
+    this.phase = REPLY;
+    down.codec.encodeReply(connection, head, this.downId, last);
+    this.record.bytesOut += connection.appended - from;
+    this.reply = null;
+    if (last) {
+      this.finish();
+      if (connection.overHigh && !down.closed) down.tooFarBehind();
+      return;
+    }
+    if (down.codec.tunnel) {
+      this.tunnel = true;
+      this.record.flags |= NOTE_TUNNEL;
+      if (down.connection.carried > 0) down.goOn();
+    }
+    this.watchIdle();
+    if (this.replyBody !== null) {
+      const body = this.replyBody.take();
+      this.replyBody = null;
+      this.writeReply(body, 0, body.length, this.replyDone);
+    }
+  }
+
+  onReplyData(session: Session, buf: Uint8Array, start: number, end: number, last: boolean): void {
+    if (this.phase === DONE) return;
+    this.moved++;
+    if (last) this.replyDone = true;
+    if (this.phase < REPLY) {
+      const gathering = this.chain!.replyBody !== null && !this.heldReply;
+      if (this.replyBody === null) this.replyBody = new Gather();
+      if (!this.replyBody.add(buf, start, end, gathering ? this.chain!.replyBody!.limit : MAX_HELD)) {
+        this.replyStarted = false;
+        this.fail('reply-too-large', { host: session.pool?.host.address, limit: this.replyBody.size });
+        return;
+      }
+      if (last && gathering && this.runReplyBody()) this.sendReplyHead();
+      return;
+    }
+    const bodies = this.chain?.replyBody ?? null;
+    if (bodies !== null && !this.tunnel) {
+      const bytes = bodies.run(this, buf.subarray(start, end), last);
+      this.writeReply(bytes, 0, bytes.length, last);
+      return;
+    }
+    this.writeReply(buf, start, end, last);
+  }
+
+  protected writeReply(buf: Uint8Array, start: number, end: number, last: boolean): void {
+    const down = this.down;
+    const connection = down.connection;
+    const from = connection.appended;
+    down.codec.encodeData(connection, this.downId, buf, start, end, last);
+    this.record.bytesOut += connection.appended - from;
+    if (last && !this.tunnel) {
+      this.finish();
+      if (!down.closed && connection.overHigh) down.tooFarBehind();
+      return;
+    }
+    if (connection.overHigh) this.pushBack();
+  }
+
+  onReplyTrailers(_session: Session, head: Head): void {
+    if (this.phase === DONE) return;
+    this.replyDone = true;
+    if (this.phase < REPLY) {
+      if (!this.heldReply && this.runReplyBody()) this.sendReplyHead();
+      return;
+    }
+    this.down.codec.encodeTrailers(this.down.connection, this.downId, head);
+    this.finish();
+  }
+
+  protected goOn(): void {
+    this.held = false;
+    if (this.heldReply) {
+      this.heldReply = false;
+      if (!this.runReplyFilters()) return;
+      const up = this.up;
+      if (this.route?.edits) this.route.editReply(this, this.reply!);
+      this.record.captureReply(this.reply!);
+      if (this.chain!.replyBody === null || this.runReplyBody()) this.sendReplyHead();
+      if (up !== null && !up.closed) up.connection.resume(PAUSE_HOLD);
+      return;
+    }
+    // Resumed before the filter returned: its loop goes on by itself.
+    if (!this.requestKept) return;
+    this.run();
+    this.unsuspend();
+  }
+
+  protected recycle(): void {
+    this.clear();
+    if (free.length < MAX_FREE) free.push(this);
+  }
+}

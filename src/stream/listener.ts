@@ -1,0 +1,164 @@
+// What the stream layer keeps of one listener: its protocol, routes, filters, logs and counters, and the sessions it accepted.
+import type { Logger } from '../core/log.js';
+import { reasons, type ReasonCode } from '../core/reason.js';
+import type { Counter, Gauge, Histogram, Stats } from '../core/stats.js';
+import type { Connection } from '../network/connection.js';
+import type { Cluster } from '../network/upstream/cluster.js';
+import type { AccessLog } from './access-log.js';
+import { FilterChain } from './chain.js';
+import { headerName, type Head } from './head.js';
+import type { ClusterPools } from './pool/cluster-pools.js';
+import type { Upstreams } from './pool/upstreams.js';
+import type { Protocol } from './protocol.js';
+import type { Captures, ExchangeRecord } from './record.js';
+import type { RouteTable } from './router.js';
+import { Session } from './session.js';
+
+/** How long an idle connection of a draining listener stays open for a request that is on its way, ms. */
+const DRAIN_IDLE_MS = 1000;
+
+const REQUEST_ID = headerName('x-request-id');
+
+export class ListenerStats {
+  readonly requests: Counter;
+  readonly active: Gauge;
+  readonly connections: Gauge;
+  readonly bytesIn: Counter;
+  readonly bytesOut: Counter;
+  readonly duration: Histogram;
+  readonly filterErrors: Counter;
+  private readonly replies: readonly Counter[];
+  private readonly reasons = new Map<string, Counter>();
+  private readonly stats: Stats;
+  private readonly name: string;
+
+  constructor(stats: Stats, name: string) {
+    const labels = { listener: name };
+    this.stats = stats;
+    this.name = name;
+    this.requests = stats.counter('sluice_listener_requests_total', 'Requests received.', labels);
+    this.active = stats.gauge('sluice_listener_active_requests', 'Requests in flight.', labels);
+    this.connections = stats.gauge('sluice_listener_active_connections', 'Connections that speak the protocol of the listener.', labels);
+    this.bytesIn = stats.counter('sluice_listener_received_bytes_total', 'Bytes of requests.', labels);
+    this.bytesOut = stats.counter('sluice_listener_sent_bytes_total', 'Bytes of replies.', labels);
+    this.duration = stats.histogram('sluice_listener_request_seconds', 'Time from the first byte of a request to the end of its reply.', labels);
+    this.filterErrors = stats.counter('sluice_listener_filter_errors_total', 'Exchanges that ended because a filter threw.', labels);
+    this.replies = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'].map((status) =>
+      stats.counter('sluice_listener_replies_total', 'Exchanges by the first digit of the HTTP-like status they ended with; none: no reply was possible.', { ...labels, status }));
+  }
+
+  finished(record: ExchangeRecord): void {
+    const group = (record.status / 100) | 0;
+    this.replies[group > 5 ? 5 : group]!.inc();
+    this.bytesIn.add(record.bytesIn);
+    this.bytesOut.add(record.bytesOut);
+    this.duration.record(record.end - record.start);
+    this.active.dec();
+    if (record.code !== '') this.reason(record.code);
+  }
+
+  private reason(code: ReasonCode): void {
+    let counter = this.reasons.get(code);
+    if (counter === undefined) {
+      counter = this.stats.counter('sluice_listener_reasons_total', 'Exchanges that ended other than well, by reason.', { listener: this.name, reason: code, where: reasons[code].where });
+      this.reasons.set(code, counter);
+    }
+    counter.inc();
+  }
+}
+
+export interface MessageListenerConfig {
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly table: RouteTable;
+  readonly chain: FilterChain;
+  readonly captures: Captures;
+  readonly logs: readonly AccessLog[];
+  readonly timeouts: { readonly head: number; readonly idle: number };
+  /** Adds x-request-id to requests that bring none. */
+  readonly requestIds: boolean;
+}
+
+export class MessageListener {
+  readonly name: string;
+  readonly stats: ListenerStats;
+  protocol!: Protocol;
+  table!: RouteTable;
+  chain!: FilterChain;
+  captures!: Captures;
+  logs!: readonly AccessLog[];
+  timeouts!: { readonly head: number; readonly idle: number };
+  requestIds = false;
+  draining = false;
+  readonly drainIdle = DRAIN_IDLE_MS;
+  readonly sessions = new Set<Session>();
+  private readonly upstreams: Upstreams;
+  private readonly log: Logger;
+  private sequence = 0;
+
+  constructor(config: MessageListenerConfig, deps: { stats: Stats; upstreams: Upstreams; log: Logger }) {
+    this.name = config.name;
+    this.stats = new ListenerStats(deps.stats, config.name);
+    this.upstreams = deps.upstreams;
+    this.log = deps.log;
+    this.update(config);
+  }
+
+  /** Takes over a newer configuration: exchanges that run finish with what they began with, connections stay. */
+  update(config: MessageListenerConfig): void {
+    const former = this.chain as FilterChain | undefined;
+    this.protocol = config.protocol;
+    this.table = config.table;
+    this.chain = config.chain;
+    this.captures = config.captures;
+    this.logs = config.logs;
+    this.timeouts = config.timeouts;
+    this.requestIds = config.requestIds;
+    if (former !== undefined && former !== config.chain) former.retire();
+  }
+
+  accept(connection: Connection): void {
+    const session = new Session(connection, this.protocol, 'server', this, null, this.timeouts.idle);
+    connection.reader = session;
+    session.opened = true;
+    this.sessions.add(session);
+    this.stats.connections.inc();
+    if (this.draining) session.drain();
+  }
+
+  sessionClosed(session: Session): void {
+    if (this.sessions.delete(session)) this.stats.connections.dec();
+  }
+
+  poolsOf(cluster: Cluster, protocol: Protocol): ClusterPools | null {
+    return this.upstreams.of(cluster, protocol);
+  }
+
+  /** Keeps the request's x-request-id, or makes one. */
+  identify(head: Head, record: ExchangeRecord): void {
+    record.sequence = ++this.sequence;
+    if (!head.find(REQUEST_ID)) head.add(REQUEST_ID, record.madeId);
+  }
+
+  finished(record: ExchangeRecord): void {
+    this.stats.finished(record);
+    const logs = this.logs;
+    for (let i = 0; i < logs.length; i++) logs[i]!.write(record);
+  }
+
+  filterThrew(filter: string, error: unknown): void {
+    this.stats.filterErrors.inc();
+    this.log.error({ listener: this.name, filter, err: error }, 'a filter threw; its exchange was ended');
+  }
+
+  /** Tells every client to start nothing new; new connections are still served and told at once. */
+  drain(): void {
+    this.draining = true;
+    for (const session of [...this.sessions]) session.drain();
+  }
+
+  /** Ends what still runs. */
+  abort(code: ReasonCode): void {
+    for (const session of [...this.sessions]) session.abort(code);
+  }
+}

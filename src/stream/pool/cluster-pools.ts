@@ -1,0 +1,102 @@
+// The pools of one cluster in one worker: a pool for each host, and the queue of exchanges that wait for a connection.
+import { Deadline, type DeadlineOwner } from '../../core/deadline.js';
+import type { Cluster } from '../../network/upstream/cluster.js';
+import type { Host } from '../../network/upstream/host.js';
+import type { Exchange } from '../exchange.js';
+import type { PoolKind, Protocol } from '../protocol.js';
+import type { Session } from '../session.js';
+import { ExclusivePool } from './exclusive.js';
+import { MultiplexPool } from './multiplex.js';
+import { PinnedPool } from './pinned.js';
+import type { Heartbeat, MessagePool } from './pool.js';
+
+/** Connections are shared by all workers through the breaker, so one that another worker gave back is looked for at this pace, ms. */
+const RETRY_MS = 40;
+
+export class ClusterPools implements DeadlineOwner {
+  readonly cluster: Cluster;
+  readonly protocol: Protocol;
+  readonly kind: PoolKind;
+  readonly heartbeat: Heartbeat;
+  readonly connectionsPerHost: number;
+  /** Replies whose exchange was over when they came. */
+  strayReplies = 0;
+  private waiting: Exchange[] = [];
+  private readonly poll: Deadline;
+
+  constructor(cluster: Cluster, protocol: Protocol) {
+    this.cluster = cluster;
+    this.protocol = protocol;
+    const wanted = cluster.config.pool;
+    this.kind = wanted === null || (wanted === 'multiplex' && protocol.pool !== 'multiplex') ? protocol.pool : wanted;
+    this.heartbeat = cluster.config.heartbeat ?? protocol.heartbeat;
+    this.connectionsPerHost = cluster.config.connections_per_host;
+    this.poll = new Deadline(this, 0);
+  }
+
+  poolOf(host: Host): MessagePool {
+    if (host.pool !== null) return host.pool as MessagePool;
+    const pool = this.kind === 'exclusive' ? new ExclusivePool(this, host) : this.kind === 'multiplex' ? new MultiplexPool(this, host) : new PinnedPool(this, host);
+    host.pool = pool;
+    return pool;
+  }
+
+  /** Queues the exchange until a connection of any host is free; false when the breaker's pending limit is reached. */
+  wait(exchange: Exchange): boolean {
+    if (!this.cluster.breaker.tryPending()) return false;
+    this.cluster.stats.pending.inc();
+    this.waiting.push(exchange);
+    exchange.waitingIn = this;
+    if (!this.poll.armed) this.poll.set(RETRY_MS);
+    return true;
+  }
+
+  private leave(exchange: Exchange): void {
+    exchange.waitingIn = null;
+    this.cluster.breaker.releasePending();
+    this.cluster.stats.pending.dec();
+  }
+
+  /** The exchange was cancelled while it waited. */
+  cancel(exchange: Exchange): void {
+    const i = this.waiting.indexOf(exchange);
+    if (i < 0) return;
+    this.waiting.splice(i, 1);
+    this.leave(exchange);
+  }
+
+  /** Gives a session that became free to who waits longest; false when nobody does. */
+  serve(session: Session): boolean {
+    const exchange = this.waiting.shift();
+    if (exchange === undefined) return false;
+    this.leave(exchange);
+    exchange.connectionFree(session);
+    return true;
+  }
+
+  /** A connection was closed: who waits longest may dial. */
+  connectionFreed(): void {
+    if (this.waiting.length > 0 && this.connectionsFree) this.wakeOne();
+  }
+
+  private wakeOne(): void {
+    const exchange = this.waiting.shift();
+    if (exchange === undefined) return;
+    this.leave(exchange);
+    exchange.connectionFree(null);
+  }
+
+  onDeadline(): void {
+    for (let n = this.waiting.length; n > 0 && this.connectionsFree; n--) this.wakeOne();
+    if (this.waiting.length > 0) this.poll.set(RETRY_MS);
+  }
+
+  private get connectionsFree(): boolean {
+    const { limits } = this.cluster.breaker;
+    return limits.max_connections === 0 || this.cluster.breaker.levels().connections < limits.max_connections;
+  }
+
+  get waitingCount(): number {
+    return this.waiting.length;
+  }
+}

@@ -1,0 +1,28 @@
+// One upstream connection for each downstream connection: what a host sends of its own accord reaches the client it belongs to.
+import type { Exchange } from '../exchange.js';
+import type { Session } from '../session.js';
+import { MessagePool } from './pool.js';
+
+export class PinnedPool extends MessagePool {
+  acquire(exchange: Exchange, _alone: boolean): Session | null {
+    const fresh = this.dial();
+    if (fresh === null) {
+      this.refusal = 'breaker-connections';
+      return null;
+    }
+    const down = exchange.down;
+    fresh.peer = down;
+    down.peer = fresh;
+    return fresh;
+  }
+
+  release(session: Session): void {
+    if (!session.closed && session.outgoingCount === 0 && (session.closing || session.codec.mustClose)) session.connection.close();
+  }
+
+  sessionClosing(session: Session): void {
+    if (session.outgoingCount === 0) session.connection.close();
+  }
+
+  protected forget(): void {}
+}

@@ -1,0 +1,123 @@
+// What every pool of one host's connections shares: dialling, counting in the breaker, age, and handing connections back.
+import { now } from '../../core/clock.js';
+import { random } from '../../core/random.js';
+import type { ReasonCode, SluiceError } from '../../core/reason.js';
+import type { Connection, Reader } from '../../network/connection.js';
+import type { Cluster } from '../../network/upstream/cluster.js';
+import type { Host, HostPool } from '../../network/upstream/host.js';
+import type { Exchange } from '../exchange.js';
+import type { Protocol } from '../protocol.js';
+import { Session } from '../session.js';
+import type { ClusterPools } from './cluster-pools.js';
+
+export interface Heartbeat {
+  readonly interval: number;
+  readonly timeout: number;
+  readonly misses: number;
+}
+
+/** Reads a connection until it is open and the session takes over; nothing is delivered inside `connect`. */
+class Opening implements Reader {
+  session: Session | null = null;
+
+  onOpen(connection: Connection): void {
+    connection.reader = this.session!;
+    this.session!.onOpen();
+  }
+
+  onClose(connection: Connection, error: SluiceError | null): void {
+    this.session!.onClose(connection, error);
+  }
+
+  onBytes(): number {
+    return 0;
+  }
+
+  onEnd(): void {}
+  onDrain(): void {}
+}
+
+export abstract class MessagePool implements HostPool {
+  readonly host: Host;
+  readonly cluster: Cluster;
+  readonly protocol: Protocol;
+  readonly heartbeat: Heartbeat;
+  /** Why the last `acquire` gave neither a session nor a place in the queue. */
+  refusal: ReasonCode = 'breaker-connections';
+  protected readonly owner: ClusterPools;
+  protected draining = false;
+  /** Every open session, in use or not, for draining and the admin. */
+  readonly sessions = new Set<Session>();
+
+  constructor(owner: ClusterPools, host: Host) {
+    this.owner = owner;
+    this.host = host;
+    this.cluster = owner.cluster;
+    this.protocol = owner.protocol;
+    this.heartbeat = owner.heartbeat;
+  }
+
+  /**
+   * A session to send the exchange on, which may still be connecting (what is written waits in it); null when the exchange was queued
+   * (`owner.wait`) or refused (`refusal`). `alone`: nothing else may be sent on it meanwhile (a request too long to interleave).
+   */
+  abstract acquire(exchange: Exchange, alone: boolean): Session | null;
+  /** The exchange that was sent on the session is over, well or not; the session may be closed already. */
+  abstract release(session: Session): void;
+  /** The session must not be used for new exchanges. */
+  abstract sessionClosing(session: Session): void;
+  protected abstract forget(session: Session): void;
+
+  /** Opens one more connection; null when the breaker refuses. */
+  protected dial(): Session | null {
+    const { cluster, host } = this;
+    if (!cluster.breaker.tryConnection()) return null;
+    const opening = new Opening();
+    const connection = cluster.connect(host, opening);
+    const session = new Session(connection, this.protocol, 'client', null, this, cluster.config.idle_timeout);
+    const age = cluster.config.max_connection_age;
+    session.expires = age > 0 ? now() + age * (0.9 + 0.2 * random()) : 0;
+    opening.session = session;
+    host.connections++;
+    cluster.stats.active_connections.inc();
+    this.sessions.add(session);
+    return session;
+  }
+
+  /** Whether a session that just became free may serve again. */
+  protected reusable(session: Session): boolean {
+    if (session.closed || session.closing || this.draining || session.codec.mustClose || session.connection.peerEnded) return false;
+    const most = this.cluster.config.max_requests_per_connection;
+    if (most > 0 && session.uses >= most) return false;
+    return session.expires === 0 || session.lastActive < session.expires;
+  }
+
+  sessionOpened(_session: Session): void {}
+
+  sessionClosed(session: Session): void {
+    if (!this.sessions.delete(session)) return;
+    this.forget(session);
+    const { cluster, host } = this;
+    host.connections--;
+    cluster.stats.active_connections.dec();
+    cluster.breaker.releaseConnection();
+    this.owner.connectionFreed();
+  }
+
+  strayReply(): void {
+    this.owner.strayReplies++;
+  }
+
+  drain(): void {
+    this.draining = true;
+    for (const session of this.sessions) {
+      session.closing = true;
+      this.sessionClosing(session);
+    }
+  }
+
+  close(): void {
+    this.draining = true;
+    for (const session of [...this.sessions]) session.failAll('host-removed');
+  }
+}

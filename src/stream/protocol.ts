@@ -1,0 +1,131 @@
+// What a protocol is: a pure codec for each role, a pool kind, a mapping of reasons to its own replies, and what is safe to do with it.
+import type { z } from 'zod';
+import type { Output } from '../core/bytes.js';
+import type { Manifest } from '../core/manifest.js';
+import type { ReasonCode, ReasonContext } from '../core/reason.js';
+import type { ProbeFactory } from '../network/upstream/probe.js';
+import type { Head } from './head.js';
+
+/** Answers of `match`: the first bytes are this protocol's, are not, or are too few to tell. */
+export const MATCH_NO = 0;
+export const MATCH_YES = 1;
+export const MATCH_MORE = 2;
+export type Match = typeof MATCH_NO | typeof MATCH_YES | typeof MATCH_MORE;
+
+export type PoolKind = 'multiplex' | 'exclusive' | 'pinned';
+export type Role = 'server' | 'client';
+
+/** The reset codes that pass through exchanges: why one side gave an exchange up. */
+export type ResetCode = ReasonCode;
+
+/**
+ * Receives what a codec decodes, in wire order. Everything handed over is borrowed: valid during the call only.
+ * For a protocol with ids, `id` is the peer's id of the exchange; HTTP/1 passes 0.
+ */
+export interface CodecSink {
+  /** A request (or oneway) began; `last` means that nothing of it follows. On either role where peers may originate both ways. */
+  onRequest(head: Head, last: boolean): void;
+  /** A reply began (several with `interim` true may come before the final one). */
+  onReply(head: Head, last: boolean): void;
+  onData(id: number, buf: Uint8Array, start: number, end: number, last: boolean): void;
+  /** Trailers; always the last part of a message. `head` shows them as headers. */
+  onTrailers(id: number, head: Head): void;
+  onReset(id: number, code: ResetCode): void;
+  /** The peer's heartbeat; answered by the sink with `codec.pong(out, head)`. */
+  onPing(head: Head): void;
+  onPong(id: number): void;
+  /** The peer asks for no new exchanges; those it may not have seen have ids above `lastId` (-1: all running may finish). */
+  onGoAway(lastId: number): void;
+  /** Bytes are malformed or over a limit: decoding has stopped for good. `id` names the exchange where one is known, else -1. */
+  onError(id: number, code: ReasonCode, context: ReasonContext): void;
+}
+
+/**
+ * Bytes to messages and back for one connection and role. Pure: no socket, clock, log or timer.
+ * Encoders make exactly one `out.out(n)` reservation for what fits MAX_RESERVE, so that the caller finds all they produced in
+ * `writer.buf[mark, pos)` (the replay copy relies on it); larger content follows through `write`.
+ */
+export interface Codec {
+  readonly role: Role;
+  /** Total bytes from the first unconsumed byte that decode needs before it can go on; 0 when unknown. The connection gathers them. */
+  want: number;
+  /** True while decode refuses to go on until a reply is complete (HTTP/1 server: one request at a time). */
+  readonly blocked: boolean;
+  /** True once both sides agreed to carry raw bytes (upgrade, CONNECT): onData with id 0 from then on. */
+  readonly tunnel: boolean;
+  /** Decodes buf[start, end), calls the sink, returns the number of bytes consumed (the rest is handed in again with more behind it). */
+  decode(buf: Uint8Array, start: number, end: number, sink: CodecSink): number;
+  /** The peer ended its sending side. Ends a body that runs until close; reports a cut message through onError; returns whether the codec was between messages. */
+  eof(sink: CodecSink): boolean;
+
+  /** Encodes a request head (with its content where `head.whole`) under the id `id`; `last`: no data follows. */
+  encodeRequest(out: Output, head: Head, id: number, last: boolean): void;
+  encodeReply(out: Output, head: Head, id: number, last: boolean): void;
+  encodeData(out: Output, id: number, buf: Uint8Array, start: number, end: number, last: boolean): void;
+  encodeTrailers(out: Output, id: number, trailers: Head | null): void;
+  /**
+   * Prepares the second try of a request that another connection's codec encoded as buf[start, end): patches its id (and checksum),
+   * and learns from the bytes what decoding the reply and encoding further data need (HTTP/1: method, upgrade, framing).
+   * The bytes are then written by the caller. `last` as in encodeRequest.
+   */
+  reid(buf: Uint8Array, start: number, end: number, id: number, last: boolean): void;
+  /** Tells the peer that an exchange is given up. False where the protocol cannot say it (then the connection may have to close). */
+  encodeReset(out: Output, id: number, code: ResetCode): boolean;
+  /** A reply made by the proxy itself to request `id`. `request` is the head where it is still at hand. */
+  encodeLocalReply(out: Output, id: number, reply: LocalReply): void;
+  /** Forgets exchange `id` (both directions) after a reset or a local reply. */
+  release(id: number): void;
+  /** Writes a heartbeat with this id; false where the protocol has none. */
+  encodePing(out: Output, id: number): boolean;
+  encodePong(out: Output, ping: Head): void;
+  /** Tells the peer to start nothing new (HTTP/1: the next reply carries `connection: close`); false where nothing was written. */
+  encodeGoAway(out: Output): boolean;
+  /** True when the connection cannot be used for another exchange (HTTP/1: close, unfinished body). Asked when an exchange ended. */
+  readonly mustClose: boolean;
+}
+
+/** A reply that the proxy makes itself. */
+export interface LocalReply {
+  code: ReasonCode;
+  /** HTTP-like status; a protocol maps it with the reason's kind to its own. */
+  status: number;
+  /** Text or bytes for the client, sent where the protocol has room for it; may be empty. */
+  body: string | Uint8Array;
+  /** Further headers, where the protocol has them. */
+  headers: ReadonlyArray<readonly [string, string]>;
+  /** The request's version/codec facts that a reply must mirror (Bolt: proto, codec), as the head kept them; -1 when unknown. */
+  mirror: number;
+  /** True when the connection is closed after the reply. */
+  close: boolean;
+}
+
+export interface Protocol {
+  readonly name: string;
+  readonly pool: PoolKind;
+  /** Bytes that `match` needs at most before it answers yes or no. */
+  readonly matchBytes: number;
+  match(buf: Uint8Array, start: number, end: number): Match;
+  /** A codec for one connection; `options` is what the manifest's schema decoded. */
+  codec(role: Role): Codec;
+  /** The protocol's status for a reason, as shown in docs/errors.md. */
+  statusOf(code: ReasonCode): number;
+  /** Whether the method of this request may be repeated by definition (HTTP: GET, HEAD, OPTIONS, TRACE, PUT, DELETE). */
+  idempotent(head: Head): boolean;
+  /** What to mirror in a local reply to this request, see LocalReply.mirror. */
+  mirror(head: Head): number;
+  /** Whether exchanges may be sent by either side over one connection. */
+  readonly bidirectional: boolean;
+  /** Heartbeat defaults in ms; 0 for none. */
+  readonly heartbeat: { readonly interval: number; readonly timeout: number; readonly misses: number };
+  /** Default idle limit of a downstream connection in ms; 0 for none. */
+  readonly downstreamIdle: number;
+  /** Active health check in this protocol, where it has one. */
+  readonly probe?: ProbeFactory;
+}
+
+export interface ProtocolManifest extends Manifest {
+  readonly kind: 'protocol';
+  /** Options of a listener or cluster (`options:`), decoded by `schema`. */
+  readonly schema: z.ZodType;
+  create(options: unknown): Protocol;
+}

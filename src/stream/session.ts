@@ -1,0 +1,510 @@
+// One connection that speaks a message protocol: what it decodes becomes exchanges (incoming) or answers to them (outgoing), in either role.
+import { now } from '../core/clock.js';
+import { Deadline, type DeadlineOwner } from '../core/deadline.js';
+import { SluiceError, type ReasonCode, type ReasonContext } from '../core/reason.js';
+import {
+  OPEN, PAUSE_BLOCKED, PAUSE_MEMORY, PAUSE_PEER, type Connection, type Reader,
+} from '../network/connection.js';
+import { takeExchange, type Exchange } from './exchange.js';
+import type { Head } from './head.js';
+import { IdTable } from './id-table.js';
+import type { MessageListener } from './listener.js';
+import type { Quarantine } from './pool/multiplex.js';
+import type { MessagePool } from './pool/pool.js';
+import type { Codec, CodecSink, Protocol, Role } from './protocol.js';
+import { VhostMemo } from './router.js';
+
+/** How long a client has to answer our FIN while draining, ms. */
+const LINGER_MS = 500;
+
+const HEAD = 1;
+const IDLE = 2;
+const BEAT = 3;
+const SLOW = 4;
+
+/** Unsent bytes of one client above which its connection is closed: nothing may hold more memory than this. */
+export const MAX_UNSENT = 32 * 1024 * 1024;
+/** A client that takes none of its waiting bytes for this long is closed, ms. */
+export const SLOW_READER_MS = 30_000;
+
+/** Depth of server-side decodes on the stack; a session is not decoded again inside another's (heads are shared per thread). */
+let decoding = 0;
+const deferred: Session[] = [];
+
+function runDeferred(): void {
+  while (decoding === 0 && deferred.length > 0) deferred.pop()!.goOn();
+}
+
+export class Session implements Reader, CodecSink, DeadlineOwner {
+  readonly connection: Connection;
+  readonly protocol: Protocol;
+  readonly codec: Codec;
+  /** The listener that accepted the connection; null on an upstream connection. */
+  readonly listener: MessageListener | null;
+  /** The pool that opened the connection; null on a downstream connection. */
+  readonly pool: MessagePool | null;
+  readonly memo: VhostMemo | null;
+  /** The other end of a pinned pair: requests a host originates go there. */
+  peer: Session | null = null;
+
+  /** Exchanges whose request came in here, a doubly linked list. */
+  incoming: Exchange | null = null;
+  incomingCount = 0;
+  /** Exchanges sent out here and not finished. */
+  outgoingCount = 0;
+  /** Exchanges ever sent out here: a second one makes the connection a reused one. */
+  uses = 0;
+  /** No new exchange is sent here: the peer said so, it is too old, or a huge reply fills it. */
+  closing = false;
+  /** Kept by the pool of an upstream session: given to exchanges that must not share it. */
+  alone = false;
+  quarantine: Quarantine | null = null;
+  /** Monotonic ms after which the connection takes nothing new; 0 for none. */
+  expires = 0;
+  /** Monotonic ms when the last exchange on it ended, or when it was made. */
+  lastActive: number;
+  /** Index in its pool's list; kept by the pool. */
+  poolIndex = -1;
+  opened = false;
+  closed = false;
+
+  private readonly ids: boolean;
+  private single: Exchange | null = null;
+  private table: IdTable | null = null;
+  /** The exchange whose content is arriving. */
+  private current: Exchange | null = null;
+  private currentIsReply = false;
+  /** Sessions that stopped reading until this one's unsent bytes are taken. */
+  private waiters: Session[] | null = null;
+  private readonly idle: Deadline;
+  private readonly idleLimit: number;
+  private headDeadline: Deadline | null = null;
+  private slowDeadline: Deadline | null = null;
+  private slowUnsent = 0;
+  private beat: Deadline | null = null;
+  private beatReads = 0;
+  private beatMisses = 0;
+  private beatWaiting = false;
+  private failed = false;
+  private endAfterReply = false;
+
+  constructor(connection: Connection, protocol: Protocol, role: Role, listener: MessageListener | null, pool: MessagePool | null, idleLimit: number) {
+    this.connection = connection;
+    this.protocol = protocol;
+    this.codec = protocol.codec(role);
+    this.ids = protocol.pool === 'multiplex';
+    this.listener = listener;
+    this.pool = pool;
+    this.memo = listener === null ? null : new VhostMemo();
+    this.idle = new Deadline(this, IDLE);
+    this.idleLimit = idleLimit;
+    this.lastActive = now();
+    if (idleLimit > 0) this.idle.setAt(this.lastActive + idleLimit);
+  }
+
+  // === Reader
+
+  onOpen(): void {
+    this.opened = true;
+    this.pool?.sessionOpened(this);
+    if (this.pool !== null && this.pool.heartbeat.interval > 0 && this.beat === null) {
+      this.beat = new Deadline(this, BEAT);
+      this.beat.set(this.pool.heartbeat.interval);
+    }
+  }
+
+  onBytes(connection: Connection, buf: Uint8Array, start: number, end: number): number {
+    const server = this.listener !== null;
+    if (server) {
+      if (decoding > 0) {
+        deferred.push(this);
+        return 0;
+      }
+      decoding++;
+    }
+    let n: number;
+    try {
+      n = this.codec.decode(buf, start, end, this);
+    } finally {
+      if (server) decoding--;
+    }
+    connection.want = this.codec.want;
+    if (this.failed) n = end - start;
+    else if (n < end - start) this.keepsTail(connection);
+    else if (this.headDeadline !== null) this.headDeadline.cancel();
+    if (server) {
+      if (connection.overHigh) this.tooFarBehind();
+      if (deferred.length > 0) runDeferred();
+    }
+    return n;
+  }
+
+  /** Bytes of an unfinished head or frame stay: a limit on how long, or, where a reply is due first, no more reading. */
+  private keepsTail(connection: Connection): void {
+    if (this.codec.blocked) {
+      connection.pause(PAUSE_BLOCKED);
+    } else if (this.listener !== null && this.listener.timeouts.head > 0) {
+      if (this.headDeadline === null) this.headDeadline = new Deadline(this, HEAD);
+      if (!this.headDeadline.armed) this.headDeadline.set(this.listener.timeouts.head);
+    }
+  }
+
+  /** Decoding may go on: a reply was completed, or an outer decode returned. */
+  goOn(): void {
+    if (this.closed || this.codec.blocked) return;
+    if (decoding > 0) {
+      if (this.connection.carried > 0) deferred.push(this);
+      return;
+    }
+    this.connection.resume(PAUSE_BLOCKED);
+    this.connection.redeliver();
+    if (this.endAfterReply && this.incomingCount === 0 && !this.closed && this.connection.carried === 0) this.connection.end();
+  }
+
+  onEnd(connection: Connection): void {
+    if (this.codec.tunnel) {
+      const exchange = this.current ?? this.single ?? this.incoming;
+      if (exchange !== null) exchange.tunnelEnded(this);
+      else connection.close();
+      return;
+    }
+    const whole = this.codec.eof(this);
+    if (this.closed) return;
+    if (this.listener !== null && whole && this.incomingCount > 0) {
+      // A client that has said all may still wait for its replies.
+      this.endAfterReply = true;
+      return;
+    }
+    connection.close();
+  }
+
+  onDrain(connection: Connection): void {
+    if (this.slowDeadline !== null) this.slowDeadline.cancel();
+    connection.resume(PAUSE_MEMORY);
+    const list = this.waiters;
+    if (list === null) return;
+    this.waiters = null;
+    for (const session of list) if (!session.closed) session.connection.resume(PAUSE_PEER);
+  }
+
+  onClose(_connection: Connection, error: SluiceError | null): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.idle.cancel();
+    this.headDeadline?.cancel();
+    this.slowDeadline?.cancel();
+    this.beat?.cancel();
+    this.quarantine?.cancel();
+    const list = this.waiters;
+    this.waiters = null;
+    this.pool?.sessionClosed(this);
+    for (let e = this.incoming; e !== null; e = this.incoming) e.downstreamGone(error === null ? 'downstream-closed' : 'downstream-reset');
+    const code: ReasonCode = !this.opened ? (error?.code ?? 'connect-failed') : error === null ? 'upstream-closed' : error.code === 'bad-reply' || error.code === 'heartbeat-missed' ? error.code : 'upstream-reset';
+    this.failOutgoing(code, error);
+    if (list !== null) for (const session of list) if (!session.closed) session.connection.resume(PAUSE_PEER);
+    if (this.peer !== null) {
+      const peer = this.peer;
+      this.peer = null;
+      peer.peer = null;
+      if (!peer.closed) peer.connection.close();
+    }
+    this.listener?.sessionClosed(this);
+  }
+
+  private failOutgoing(code: ReasonCode, error: SluiceError | null): void {
+    const single = this.single;
+    if (single !== null) {
+      this.single = null;
+      this.outgoingCount--;
+      single.upstreamFailed(this, code, error);
+    }
+    const table = this.table;
+    if (table === null || table.size === 0) return;
+    table.each((exchange, id) => {
+      table.remove(id);
+      this.outgoingCount--;
+      exchange.upstreamFailed(this, code, error);
+    });
+  }
+
+  // === exchanges
+
+  /** Registers an exchange to be sent out here; returns the id it has on this connection (0: the protocol has none), -1 when full. */
+  addOutgoing(exchange: Exchange): number {
+    this.uses++;
+    this.outgoingCount++;
+    if (!this.ids) {
+      this.single = exchange;
+      return 0;
+    }
+    if (this.table === null) this.table = new IdTable();
+    const id = this.table.add(exchange);
+    if (id !== 0) return id;
+    this.outgoingCount--;
+    return -1;
+  }
+
+  removeOutgoing(exchange: Exchange, id: number): void {
+    if (this.current === exchange && this.currentIsReply) this.current = null;
+    if (this.ids) {
+      if (this.table !== null && this.table.get(id) === exchange) {
+        this.table.remove(id);
+        this.outgoingCount--;
+      }
+    } else if (this.single === exchange) {
+      this.single = null;
+      this.outgoingCount--;
+    }
+  }
+
+  /** Fails every exchange sent out here except `keep`; the connection stays. */
+  failOthers(keep: Exchange | null, code: ReasonCode): void {
+    this.table?.each((exchange, id) => {
+      if (exchange === keep) return;
+      this.removeOutgoing(exchange, id);
+      exchange.upstreamFailed(this, code, null);
+    });
+  }
+
+  failAll(code: ReasonCode): void {
+    this.failOutgoing(code, null);
+    this.connection.close();
+  }
+
+  eachOutgoing(visit: (exchange: Exchange) => void): void {
+    if (this.single !== null) visit(this.single);
+    this.table?.each(visit);
+  }
+
+  private link(exchange: Exchange): void {
+    exchange.next = this.incoming;
+    if (this.incoming !== null) this.incoming.prev = exchange;
+    this.incoming = exchange;
+    this.incomingCount++;
+  }
+
+  removeIncoming(exchange: Exchange): void {
+    if (this.current === exchange && !this.currentIsReply) this.current = null;
+    if (exchange.prev !== null) exchange.prev.next = exchange.next;
+    else this.incoming = exchange.next;
+    if (exchange.next !== null) exchange.next.prev = exchange.prev;
+    exchange.next = null;
+    exchange.prev = null;
+    this.incomingCount--;
+  }
+
+  /** An incoming exchange was answered completely. */
+  replied(close: boolean, time: number): void {
+    if (this.closed) return;
+    this.lastActive = time;
+    if (close || this.codec.mustClose) {
+      this.connection.close();
+      return;
+    }
+    if (this.incomingCount === 0 && this.listener !== null && this.listener.draining) this.idle.set(this.listener.drainIdle);
+    if (this.connection.carried > 0 || this.endAfterReply) this.goOn();
+  }
+
+  /** Stops this session's reading until `behind` has sent what it holds. */
+  waitFor(behind: Session): void {
+    this.connection.pause(PAUSE_PEER);
+    if (behind.waiters === null) behind.waiters = [this];
+    else if (!behind.waiters.includes(this)) behind.waiters.push(this);
+  }
+
+  /** Too many unsent bytes on this connection: its own requests are not read on, and it is watched for standing still. */
+  tooFarBehind(): void {
+    const connection = this.connection;
+    connection.pause(PAUSE_MEMORY);
+    if (connection.unsent > MAX_UNSENT) {
+      this.closeSlow();
+      return;
+    }
+    if (this.slowDeadline === null) this.slowDeadline = new Deadline(this, SLOW);
+    if (!this.slowDeadline.armed) {
+      this.slowUnsent = connection.unsent;
+      this.slowDeadline.set(SLOW_READER_MS);
+    }
+  }
+
+  private closeSlow(): void {
+    const error = new SluiceError('slow-reader', { ms: SLOW_READER_MS, bytes: this.connection.unsent });
+    for (let e = this.incoming; e !== null; e = this.incoming) e.downstreamGone('slow-reader', error.context);
+    this.connection.close(true);
+  }
+
+  // === CodecSink
+
+  onRequest(head: Head, last: boolean): void {
+    if (this.headDeadline !== null) this.headDeadline.cancel();
+    const exchange = takeExchange();
+    this.link(exchange);
+    if (!last) {
+      this.current = exchange;
+      this.currentIsReply = false;
+    }
+    if (this.listener === null) exchange.beginReverse(this, this.peer, head, last);
+    else exchange.begin(this, this.listener, head, last);
+  }
+
+  onReply(head: Head, last: boolean): void {
+    const exchange = this.ids ? (this.table === null ? null : this.table.get(head.id)) : this.single;
+    if (exchange === null) {
+      // Late or unknown: its content is dropped, the connection is sound.
+      this.current = null;
+      this.pool?.strayReply();
+      return;
+    }
+    if (!last) {
+      this.current = exchange;
+      this.currentIsReply = true;
+    }
+    exchange.onReply(this, head, last);
+  }
+
+  onData(_id: number, buf: Uint8Array, start: number, end: number, last: boolean): void {
+    const exchange = this.current;
+    if (exchange === null) return;
+    if (last && !this.codec.tunnel) this.current = null;
+    if (this.currentIsReply) exchange.onReplyData(this, buf, start, end, last);
+    else exchange.onRequestData(buf, start, end, last);
+  }
+
+  onTrailers(_id: number, head: Head): void {
+    const exchange = this.current;
+    if (exchange === null) return;
+    this.current = null;
+    if (this.currentIsReply) exchange.onReplyTrailers(this, head);
+    else exchange.onRequestTrailers(head);
+  }
+
+  onReset(id: number, code: ReasonCode): void {
+    const exchange = this.ids ? (this.table === null ? null : this.table.get(id)) : this.single;
+    if (exchange !== null) {
+      this.removeOutgoing(exchange, id);
+      exchange.upstreamFailed(this, code, null);
+      return;
+    }
+    for (let e = this.incoming; e !== null; e = e.next) {
+      if (e.downId === id) {
+        e.downstreamGone('downstream-reset');
+        return;
+      }
+    }
+  }
+
+  onPing(head: Head): void {
+    this.codec.encodePong(this.connection, head);
+  }
+
+  onPong(_id: number): void {
+    this.beatWaiting = false;
+    this.beatMisses = 0;
+  }
+
+  onGoAway(_lastId: number): void {
+    if (this.pool === null) return;
+    this.closing = true;
+    this.pool.sessionClosing(this);
+  }
+
+  onError(id: number, code: ReasonCode, context: ReasonContext): void {
+    this.failed = true;
+    if (this.listener === null) {
+      const detail = context['detail'] ?? code;
+      const limit = context['limit'];
+      const reply: ReasonCode = code === 'frame-too-large' || code === 'head-too-large' || code === 'line-too-long' ? 'reply-too-large' : 'bad-reply';
+      const error = new SluiceError(reply, { detail, limit, host: this.pool?.host.address });
+      this.failOutgoing(reply, error);
+      this.connection.close(true);
+      return;
+    }
+    const current = this.current;
+    if (current !== null && !this.currentIsReply) current.refuse(code, context);
+    else {
+      const exchange = takeExchange();
+      this.link(exchange);
+      exchange.beginRefused(this, this.listener, Math.max(id, 0), code, context);
+    }
+    if (!this.closed) this.connection.close();
+  }
+
+  // === time
+
+  onDeadline(kind: number): void {
+    if (this.closed) return;
+    if (kind === IDLE) this.onIdle();
+    else if (kind === BEAT) this.onBeat();
+    else if (kind === HEAD) this.onError(-1, 'head-timeout', { ms: this.listener!.timeouts.head });
+    else this.onSlow();
+  }
+
+  /** One timer for the life of the connection: it looks at when something last ended instead of being moved each time. */
+  private onIdle(): void {
+    const draining = this.listener !== null && this.listener.draining;
+    const busy = this.incomingCount > 0 || this.outgoingCount > 0;
+    if (draining && !busy) {
+      this.connection.end();
+      this.idle.set(LINGER_MS);
+      this.lastActive = 0;
+      return;
+    }
+    const limit = draining ? this.listener!.drainIdle : this.idleLimit;
+    if (limit === 0) return;
+    const left = busy ? limit : this.lastActive + limit - now();
+    if (left > 0) this.idle.set(left);
+    else this.connection.close();
+  }
+
+  private onSlow(): void {
+    const unsent = this.connection.unsent;
+    if (unsent >= this.slowUnsent) this.closeSlow();
+    else {
+      this.slowUnsent = unsent;
+      this.slowDeadline!.set(SLOW_READER_MS);
+    }
+  }
+
+  /** Heartbeats: silence for `interval` asks; a missed answer asks again at once; `misses` in a row close. */
+  private onBeat(): void {
+    const { interval, timeout, misses } = this.pool!.heartbeat;
+    const reads = this.connection.reads;
+    if (this.beatWaiting && reads === this.beatReads) {
+      this.beatMisses++;
+      if (this.beatMisses >= misses) {
+        const error = new SluiceError('heartbeat-missed', { host: this.pool!.host.address });
+        this.failOutgoing('heartbeat-missed', error);
+        this.connection.close(true);
+        return;
+      }
+    } else if (reads !== this.beatReads) {
+      this.beatMisses = 0;
+      this.beatWaiting = false;
+      this.beatReads = reads;
+      this.beat!.set(interval);
+      return;
+    }
+    this.beatReads = reads;
+    if (this.connection.state === OPEN && this.codec.encodePing(this.connection, (this.uses % 0x7ffffffe) + 1)) {
+      this.beatWaiting = true;
+      this.beat!.set(timeout);
+    } else {
+      this.beat!.set(interval);
+    }
+  }
+
+  // === drain
+
+  /** Tells the client to start nothing new; idle connections end a little later, so that a request on its way is still served. */
+  drain(): void {
+    if (this.closed) return;
+    this.codec.encodeGoAway(this.connection);
+    if (this.incomingCount === 0) this.idle.set(this.listener!.drainIdle);
+  }
+
+  /** Ends everything now, with the reason in each exchange's record. */
+  abort(code: ReasonCode): void {
+    for (let e = this.incoming; e !== null; e = this.incoming) e.downstreamGone(code);
+    this.connection.close();
+  }
+}
