@@ -5,14 +5,13 @@ import type { SharedLevels } from '../../core/levels.js';
 import { randomInt } from '../../core/random.js';
 import type { SluiceError } from '../../core/reason.js';
 import type { Stats } from '../../core/stats.js';
-import { connect } from '../connect.js';
 import type { Connection, Reader } from '../connection.js';
-import { clientTls, type ClientTls } from '../tls.js';
 import type { Balancer } from './balancer.js';
 import { Breaker } from './breaker.js';
 import { ClusterStats, HostStats } from './cluster-stats.js';
 import type { ClusterConfig, Typed } from './config.js';
 import { Host } from './host.js';
+import { hostConnect, type HostConnect } from './host-connect.js';
 import type { ClusterSnapshot, HostSnapshot } from './snapshot.js';
 
 /** Times a balancer is asked again for a host that was not tried yet, before the list is walked. */
@@ -41,7 +40,7 @@ export class Cluster implements DeadlineOwner {
   private balancer: Balancer;
   private balancerKey = '';
   private connectionKey = '';
-  private tls: ClientTls | null = null;
+  private open: HostConnect = hostConnect(null);
   private epoch = -1;
   private epochRow = -1;
   private readonly deps: ClusterDeps;
@@ -120,12 +119,7 @@ export class Cluster implements DeadlineOwner {
   connect(host: Host, reader: Reader): Connection {
     this.stats.connects.inc();
     const config = this.current;
-    return connect(host.target, {
-      timeout: config.connect_timeout,
-      tls: this.tls ?? undefined,
-      keepAlive: config.keep_alive,
-      reader: new ConnectWatch(this, host, reader),
-    });
+    return this.open(host.target, host.hostname, config.connect_timeout, config.keep_alive, new ConnectWatch(this, host, reader));
   }
 
   /** Calls back once nothing runs any more on any removed host; at once when that is so now. */
@@ -152,13 +146,13 @@ export class Cluster implements DeadlineOwner {
     const reconnect = connectionKey !== this.connectionKey;
     if (reconnect) {
       this.connectionKey = connectionKey;
-      this.tls = config.tls === null ? null : clientTls(config.tls);
+      this.open = hostConnect(config.tls);
     }
     const before = new Map(this.list.map((host) => [host.address, host]));
     const next: Host[] = [];
     for (const facts of snapshot.hosts) {
       const known = before.get(facts.address);
-      if (known !== undefined && !reconnect && sameTarget(known, facts, this.tls !== null)) {
+      if (known !== undefined && !reconnect && sameTarget(known, facts, config.tls !== null)) {
         known.update(facts);
         before.delete(facts.address);
         next.push(known);

@@ -1,12 +1,8 @@
 // What the main thread tells every worker about a cluster: plain data that can be posted between threads.
+import type { Target } from '../transport/transport.js';
 import type { ClusterConfig } from './config.js';
 
-/** Where a connection goes; `path` of a unix socket, else `host` (a textual IP address) and `port`. */
-export interface Target {
-  readonly host: string;
-  readonly port: number;
-  readonly path?: string;
-}
+export type { Target };
 
 export interface HostSnapshot {
   /** "ip:port", "[ip6]:port" or "unix:/path": the identity of a host within its cluster. */
