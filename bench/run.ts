@@ -114,7 +114,6 @@ async function runSoak(name: string, site: Site): Promise<boolean> {
   const soak = await loadSoak(name);
   const options: SoakOptions = {
     site,
-    json: values.json,
     seconds: number('seconds', values.seconds, 0.1, 7200),
     minutes: number('minutes', values.minutes, 0.01, 600),
     connections: number('connections', values.connections, 1, 50_000),

@@ -2,12 +2,12 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { availableParallelism, tmpdir } from 'node:os';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface StartOptions {
-  /** Core to run on; undefined leaves it to the system. */
-  readonly core?: number | undefined;
+  /** Core to run on. Default: the load's, which children inherit. */
+  readonly core?: number | 'any' | undefined;
   readonly env?: Readonly<Record<string, string>>;
   /** File that takes standard output, appended to. Default: /dev/null. */
   readonly stdout?: string;
@@ -24,10 +24,13 @@ export class Started {
   /** The last 4 KiB of standard error, for the message when it does not start. */
   stderr = '';
   exit: string | undefined;
+  /** When it was started, by performance.now(). */
+  readonly began: number;
   readonly #ended: Promise<void>;
 
-  constructor(name: string, child: ChildProcess) {
+  constructor(name: string, child: ChildProcess, began: number) {
     this.name = name;
+    this.began = began;
     this.child = child;
     child.stderr?.on('data', (chunk: Buffer) => {
       this.stderr = (this.stderr + chunk.toString()).slice(-4096);
@@ -101,17 +104,19 @@ export class Site {
 
   start(name: string, command: readonly string[], options: StartOptions = {}): Started {
     const line = [...command];
-    if (options.core !== undefined) line.unshift('taskset', '-c', String(options.core));
+    const core = options.core === 'any' && this.proxyCore !== undefined ? `0-${cpus().length - 1}` : options.core;
+    if (core !== undefined && core !== 'any') line.unshift('taskset', '-c', String(core));
     // Ends with the bench even if that is killed.
     if (this.#setpriv) line.unshift('setpriv', '--pdeathsig', 'TERM');
     const out = options.stdout === undefined ? undefined : openSync(options.stdout, 'a');
+    const began = performance.now();
     const child = spawn(line[0]!, line.slice(1), {
       detached: true,
       env: { ...process.env, ...options.env },
       stdio: ['ignore', out ?? 'ignore', 'pipe'],
     });
     if (out !== undefined) closeSync(out);
-    const started = new Started(name, child);
+    const started = new Started(name, child, began);
     this.#running.add(started);
     child.once('exit', () => this.#running.delete(started));
     return started;
@@ -162,6 +167,17 @@ export function residentKb(pids: readonly number[]): number {
   return sum;
 }
 
+/** Resident memory once it has come to rest: the median of the second half of some seconds, in KiB. */
+export async function restingKb(pids: () => readonly number[], seconds: number): Promise<number> {
+  const samples: number[] = [];
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
+    samples.push(residentKb(pids()));
+    await sleep(100);
+  }
+  const half = samples.slice(samples.length >> 1).sort((a, b) => a - b);
+  return half[half.length >> 1] ?? residentKb(pids());
+}
+
 /** A port of 127.0.0.1 that was free a moment ago. */
 export function freePort(): Promise<number> {
   return new Promise((done, fail) => {
@@ -191,6 +207,6 @@ export async function waitForPort(started: Started, port: number, limitMs: numbe
   while (!(await tryConnect(port))) {
     if (started.exit !== undefined) throw new Error(`${started.name} ended (${started.exit}): ${started.stderr.trim()}`);
     if (Date.now() > end) throw new Error(`${started.name} did not accept on ${port} within ${limitMs} ms: ${started.stderr.trim()}`);
-    await sleep(5);
+    await sleep(2);
   }
 }

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort, waitForPort } from '../site.js';
-import { ProcessSubject, START_LIMIT_MS, type SubjectKind, type SubjectOptions } from '../subject.js';
+import { logFile, ProcessSubject, START_LIMIT_MS, type SubjectKind, type SubjectOptions } from '../subject.js';
 import { ENVOY, findEnvoy } from './install.js';
 
 const TYPE = 'type.googleapis.com/envoy.extensions';
@@ -75,10 +75,11 @@ export const envoy: SubjectKind = {
     const port = await freePort();
     const { site } = options;
     const base = join(site.dir, `envoy-${port}`);
-    writeFileSync(`${base}.json`, JSON.stringify(config(port, options, `${base}.log`)));
+    const file = logFile(site, 'envoy', port, options.discardLog);
+    writeFileSync(`${base}.json`, JSON.stringify(config(port, options, file)));
     const line = [ENVOY, '-c', `${base}.json`, '--concurrency', '1', '--disable-hot-restart', '--log-level', 'error'];
     const started = site.start('envoy', line, { core: site.proxyCore });
     await waitForPort(started, port, START_LIMIT_MS);
-    return new ProcessSubject(started, port, `${base}.log`);
+    return new ProcessSubject(started, port, file);
   },
 };

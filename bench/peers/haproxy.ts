@@ -2,15 +2,16 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort, waitForPort } from '../site.js';
-import { ProcessSubject, START_LIMIT_MS, type SubjectKind } from '../subject.js';
+import { logFile, ProcessSubject, START_LIMIT_MS, type SubjectKind } from '../subject.js';
 import { findDebian } from './install.js';
 
 export const haproxy: SubjectKind = {
   name: 'haproxy',
   find: async (install) => findDebian('haproxy', '-v', ['haproxy'], install),
-  async start({ site, mode, upstreams, log }) {
+  async start({ site, mode, upstreams, log, discardLog }) {
     const port = await freePort();
     const base = join(site.dir, `haproxy-${port}`);
+    const file = logFile(site, 'haproxy', port, discardLog);
     const http = mode === 'http';
     writeFileSync(
       `${base}.cfg`,
@@ -34,8 +35,8 @@ backend out
 ${upstreams.map((upstream, i) => `  server s${i} 127.0.0.1:${upstream}`).join('\n')}
 `,
     );
-    const started = site.start('haproxy', ['haproxy', '-db', '-f', `${base}.cfg`], { core: site.proxyCore, stdout: `${base}.log` });
+    const started = site.start('haproxy', ['haproxy', '-db', '-f', `${base}.cfg`], { core: site.proxyCore, stdout: file });
     await waitForPort(started, port, START_LIMIT_MS);
-    return new ProcessSubject(started, port, `${base}.log`);
+    return new ProcessSubject(started, port, file);
   },
 };

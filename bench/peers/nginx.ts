@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort, waitForPort } from '../site.js';
-import { ProcessSubject, START_LIMIT_MS, type SubjectKind, type SubjectOptions } from '../subject.js';
+import { logFile, ProcessSubject, START_LIMIT_MS, type SubjectKind, type SubjectOptions } from '../subject.js';
 import { findDebian } from './install.js';
 
 const STREAM_MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so';
@@ -51,7 +51,8 @@ export const nginx: SubjectKind = {
     const { site, mode } = options;
     const base = join(site.dir, `nginx-${port}`);
     const load = mode === 'tcp' && existsSync(STREAM_MODULE) ? `load_module ${STREAM_MODULE};` : '';
-    const body = mode === 'tcp' ? streamConfig(port, options, `${base}.log`) : httpConfig(port, options, `${base}.log`);
+    const file = logFile(site, 'nginx', port, options.discardLog);
+    const body = mode === 'tcp' ? streamConfig(port, options, file) : httpConfig(port, options, file);
     writeFileSync(
       `${base}.conf`,
       `${load}
@@ -64,6 +65,6 @@ ${body}
     );
     const started = site.start('nginx', ['nginx', '-e', 'stderr', '-p', site.dir, '-c', `${base}.conf`], { core: site.proxyCore });
     await waitForPort(started, port, START_LIMIT_MS);
-    return new ProcessSubject(started, port, `${base}.log`);
+    return new ProcessSubject(started, port, file);
   },
 };
