@@ -1,6 +1,6 @@
 // Compiles the load generator and the backends when their sources are newer, runs them, reads what they report.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -41,8 +41,11 @@ function compile(name: string, files: readonly string[]): string {
   if (existsSync(binary) && statSync(binary).mtimeMs > newest) return binary;
   mkdirSync(CACHE, { recursive: true });
   const compiler = process.env['CC'] ?? 'gcc';
-  const { status, stderr, error } = spawnSync(compiler, [...FLAGS, '-o', binary, ...sources], { encoding: 'utf8' });
+  // Renamed when it is whole: tests and a bench may compile at the same time.
+  const fresh = `${binary}.${process.pid}`;
+  const { status, stderr, error } = spawnSync(compiler, [...FLAGS, '-o', fresh, ...sources], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${compiler} could not compile ${name}: ${error?.message ?? stderr}`);
+  renameSync(fresh, binary);
   return binary;
 }
 

@@ -1,0 +1,181 @@
+// The bench's load generator must notice every kind of wrong reply: a bench that cannot fail proves nothing.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { type LoadReport, runLoad, startBackend, startLoad } from '../../bench/load/tools.js';
+
+const skip = spawnSync(process.env['CC'] ?? 'gcc', ['--version']).status === 0 ? false : 'no C compiler';
+
+async function against(onData: (socket: Socket, chunk: Buffer) => void, args: readonly string[], seconds = 0.2): Promise<LoadReport> {
+  const sockets = new Set<Socket>();
+  const server: Server = createServer({ noDelay: true }, (socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => sockets.delete(socket));
+    socket.on('data', (chunk) => onData(socket, chunk));
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  try {
+    const port = String((server.address() as AddressInfo).port);
+    return await runLoad([...args, '--port', port, '--connections', '4', '--warmup', '0', '--seconds', String(seconds)], undefined);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((done) => server.close(done));
+  }
+}
+
+async function withBackend(kind: string, args: readonly string[]): Promise<LoadReport> {
+  const backend = await startBackend([kind], undefined, 30);
+  try {
+    return await runLoad([...args, '--port', String(backend.port), '--warmup', '0', '--seconds', '0.2', '--watch', String(backend.pid)], undefined);
+  } finally {
+    backend.stop();
+  }
+}
+
+const http = (status: string, body: string, length = body.length): string => `HTTP/1.1 ${status}\r\nContent-Length: ${length}\r\n\r\n${body}`;
+
+for (const [kind, args] of [
+  ['http', ['http', '--connections', '8']],
+  ['http', ['http', '--connections', '8', '--outstanding', '4', '--size', '3000']],
+  ['http', ['http', '--connections', '2', '--path', '/bytes/700000']],
+  ['http', ['http', '--connections', '8', '--rate', '2000']],
+  ['bolt', ['bolt', '--connections', '8', '--outstanding', '16']],
+  ['bolt', ['bolt', '--connections', '2', '--outstanding', '2', '--size', '300000']],
+  ['echo', ['echo', '--connections', '8', '--size', '100']],
+  ['source', ['bulk', '--connections', '2']],
+  ['sink', ['bulk', '--connections', '2', '--up']],
+] as const) {
+  test(`its own ${kind} backend answers ${args.join(' ')} without an error`, { skip }, async () => {
+    const report = await withBackend(kind, args);
+    assert.equal(report.errors, 0, JSON.stringify(report.error_kinds));
+    assert.equal(report.gone, 0);
+    assert.ok((report.requests ?? report.bytes ?? 0) > 10, JSON.stringify(report));
+  });
+}
+
+test('a status that says no is counted', { skip }, async () => {
+  const report = await against((socket) => socket.write(http('503 Service Unavailable', 'no')), ['http']);
+  assert.ok(report.error_kinds['status']! > 0);
+  assert.equal(report.errors, report.error_kinds['status']);
+});
+
+test('a body with one wrong byte is a mismatch', { skip }, async () => {
+  const report = await against((socket) => socket.write(http('200 OK', 'abcdefghijklmnopqrstuvwxyzabX')), ['http']);
+  assert.ok(report.error_kinds['mismatch']! > 0);
+});
+
+test('a reply longer than it says is a mismatch', { skip }, async () => {
+  const report = await against((socket) => socket.write(http('200 OK', 'abcdef', 4)), ['http']);
+  assert.ok(report.error_kinds['mismatch']! > 0);
+});
+
+test('a connection closed in the middle of a reply is counted', { skip }, async () => {
+  const report = await against((socket) => socket.end(http('200 OK', 'abc', 26)), ['http']);
+  assert.ok(report.error_kinds['closed']! > 0);
+});
+
+test('a server that never answers is counted as stuck', { skip }, async () => {
+  const report = await against(() => {}, ['http'], 2.2);
+  assert.equal(report.error_kinds['stuck'], 4);
+  assert.equal(report.requests, 0);
+});
+
+test('nobody listening is counted', { skip }, async () => {
+  const report = await runLoad(['http', '--port', '1', '--connections', '2', '--warmup', '0', '--seconds', '0.1'], undefined);
+  assert.ok(report.error_kinds['connect']! > 0);
+});
+
+test('latency covers the time the server takes', { skip }, async () => {
+  const report = await against((socket) => setTimeout(() => socket.write(http('200 OK', 'abc')), 20), ['http'], 0.3);
+  assert.equal(report.errors, 0);
+  assert.ok(report.latency_us!.p50 >= 19_000, JSON.stringify(report.latency_us));
+});
+
+/** A Bolt reply to the request in `frame`; `edit` makes it wrong. */
+function boltReply(frame: Buffer, edit: (reply: Buffer) => void): Buffer {
+  const className = 'com.alipay.sofa.rpc.core.response.SofaResponse';
+  const size = frame.readUInt32BE(18);
+  const reply = Buffer.concat([Buffer.alloc(20), Buffer.from(className), frame.subarray(frame.length - size)]);
+  reply.set([1, 0, 0, 2, 1]);
+  frame.copy(reply, 5, 5, 9);
+  reply[9] = 1;
+  reply.writeUInt16BE(className.length, 12);
+  reply.writeUInt32BE(size, 16);
+  edit(reply);
+  return reply;
+}
+
+const bolt = (edit: (reply: Buffer) => void): Promise<LoadReport> => against((socket, frame) => socket.write(boltReply(frame, edit)), ['bolt']);
+
+test('Bolt: the reply this test makes is right when nothing is edited', { skip }, async () => {
+  const report = await bolt(() => {});
+  assert.equal(report.errors, 0, JSON.stringify(report.error_kinds));
+  assert.ok(report.requests! > 0);
+});
+
+test('Bolt: an id nobody asked for is a mismatch', { skip }, async () => {
+  const report = await bolt((reply) => reply.writeUInt32BE(reply.readUInt32BE(5) + 1, 5));
+  assert.ok(report.error_kinds['mismatch']! > 0);
+});
+
+test('Bolt: a body of another connection is a mismatch', { skip }, async () => {
+  const report = await bolt((reply) => reply.writeUInt32BE(77, 20 + reply.readUInt16BE(12)));
+  assert.ok(report.error_kinds['mismatch']! > 0);
+});
+
+test('Bolt: an error status is counted', { skip }, async () => {
+  const report = await bolt((reply) => reply.writeUInt16BE(7, 10));
+  assert.ok(report.error_kinds['status']! > 0);
+});
+
+test('echo: a changed byte is a mismatch', { skip }, async () => {
+  const report = await against(
+    (socket, chunk) => {
+      chunk[chunk.length - 1]! ^= 1;
+      socket.write(chunk);
+    },
+    ['echo', '--size', '100'],
+  );
+  assert.ok(report.error_kinds['mismatch']! > 0);
+});
+
+test('bulk: a block out of its place is a mismatch', { skip }, async () => {
+  const report = await against(() => {}, ['bulk'], 0.1);
+  assert.ok(report.error_kinds['stuck']! > 0, 'silence is not success');
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    const block = Buffer.alloc(8192);
+    block.writeBigUInt64LE(5n, 4096);
+    socket.write(block);
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const port = String((server.address() as AddressInfo).port);
+  const wrong = await runLoad(['bulk', '--port', port, '--connections', '1', '--warmup', '0', '--seconds', '0.1'], undefined);
+  server.close();
+  assert.equal(wrong.error_kinds['mismatch'], 1);
+});
+
+test('hold: counts what is held and what was closed meanwhile', { skip }, async () => {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    socket.on('data', () => socket.write(http('200 OK', 'abc')));
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  try {
+    const port = String((server.address() as AddressInfo).port);
+    const load = startLoad(['hold', '--port', port, '--connections', '6', '--seconds', '20'], undefined);
+    const held = await load.next();
+    assert.equal(held['held'], 6);
+    assert.equal(held['errors'], 0);
+    await new Promise<void>((done) => sockets[0]!.end(done));
+    await load.end();
+    assert.deepEqual(await load.next(), { mode: 'released', closed: 1 });
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((done) => server.close(done));
+  }
+});
