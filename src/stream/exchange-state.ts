@@ -34,9 +34,9 @@ export abstract class ExchangeState implements DeadlineOwner {
   listener!: MessageListener;
   chain: FilterChain | null = null;
   /** The request head: borrowed until `keepRequest`, gone (and null) once it was sent. */
-  request: Head | null = null;
+  requestHead: Head | null = null;
   /** The reply head while reply filters see it. */
-  reply: Head | null = null;
+  replyHead: Head | null = null;
   record: ExchangeRecord = new ExchangeRecord();
   route: Route | null = null;
   cluster: Cluster | null = null;
@@ -51,6 +51,8 @@ export abstract class ExchangeState implements DeadlineOwner {
   tunnel = false;
 
   protected pools: ClusterPools | null = null;
+  /** The request head, kept for edits of the reply that read it. */
+  protected requestForReply: Head | null = null;
   protected requestKept = false;
   protected requestDone = false;
   protected idempotent = false;
@@ -59,10 +61,10 @@ export abstract class ExchangeState implements DeadlineOwner {
   protected filter = 0;
   protected holdTurn = 0;
   protected held = false;
+  protected inFilter = false;
   protected heldReply = false;
   protected body: Gather | null = null;
   protected trailers: Head | null = null;
-  protected replyHead: Head | null = null;
   protected replyBody: Gather | null = null;
   protected states: Map<StreamFilter, unknown> | null = null;
   protected tried: Host[] = [];
@@ -184,8 +186,8 @@ export abstract class ExchangeState implements DeadlineOwner {
   }
 
   protected keepRequest(): void {
-    if (this.requestKept || this.request === null) return;
-    this.request = this.request.keep();
+    if (this.requestKept || this.requestHead === null) return;
+    this.requestHead = this.requestHead.keep();
     this.requestKept = true;
   }
 
@@ -243,7 +245,7 @@ export abstract class ExchangeState implements DeadlineOwner {
     if (chain !== null) for (let i = 0; i < chain.done.length; i++) this.runDone(chain.done[i]!);
     if (listener !== null) listener.finished(record);
     chain?.leave();
-    down.removeIncoming(this);
+    down.removeIncoming(this as unknown as Exchange);
     if (this.requestKept || early) this.unsuspend();
     this.recycle();
     down.replied(close || (early && down.protocol.pool !== 'multiplex'), time);
@@ -261,8 +263,9 @@ export abstract class ExchangeState implements DeadlineOwner {
   clear(): void {
     this.generation++;
     this.chain = null;
-    this.request = null;
-    this.reply = null;
+    this.requestHead = null;
+    this.replyHead = null;
+    this.requestForReply = null;
     this.route = null;
     this.cluster = null;
     this.host = null;
@@ -280,6 +283,7 @@ export abstract class ExchangeState implements DeadlineOwner {
     this.filter = 0;
     this.held = false;
     this.heldReply = false;
+    this.inFilter = false;
     this.body = null;
     this.trailers = null;
     this.replyBody = null;

@@ -1,5 +1,5 @@
 // The way of an exchange to a host and back: sending, trying again, deadlines, and what goes wrong.
-import { now } from '../core/clock.js';
+import { now, turnNow } from '../core/clock.js';
 import { Deadline } from '../core/deadline.js';
 import { reasons, type ReasonCode, type ReasonContext, type SluiceError } from '../core/reason.js';
 import { CONNECTING } from '../network/connection.js';
@@ -10,6 +10,9 @@ import { BACKOFF, DONE, HOST, RETRY, SEND, STREAM_IDLE, TIMEOUT, TRY_TIMEOUT, WA
 import type { MultiplexPool } from './pool/multiplex.js';
 import { NOTE_FREE_RETRY, NOTE_NOT_REPLAYABLE, NOTE_RETRY_LIMIT } from './record.js';
 import type { Session } from './session.js';
+
+/** Unsent bytes of one client at which the shared connection that feeds it is taken out of use. */
+const FAR_BEHIND = 1024 * 1024;
 
 export abstract class ExchangeUpstream extends ExchangeState {
   /** Runs the phases from the present one on. */
@@ -54,17 +57,17 @@ export abstract class ExchangeUpstream extends ExchangeState {
     this.sentFrom = from;
     this.phase = WAIT;
     const replay = this.replay;
-    if (this.attempts > 1 && this.request === null) {
+    if (this.attempts > 1 && this.requestHead === null) {
       session.codec.reid(replay.buf!, 0, replay.length, id, this.requestDone && this.trailers === null);
       connection.write(replay.buf!, 0, replay.length);
     } else {
       const keep = !this.oneway && (reused || !session.opened || (this.route !== null && this.route.retry !== null && this.route.retry.conditions > 1));
       if (keep) replay.start();
-      const head = this.request!;
+      const head = this.requestHead!;
       const last = this.requestDone && this.body === null && this.trailers === null;
       session.codec.encodeRequest(connection, head, id, last);
       if (keep) this.keepReplay(session, from);
-      this.request = null;
+      this.requestHead = null;
       if (!last || this.body !== null) this.sendRest();
     }
     if (this.phase !== WAIT || this.up !== session) return;
@@ -134,6 +137,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
     const down = this.down;
     if (up === null || !down.connection.overHigh) return;
     if (this.pools !== null && this.pools.kind === 'multiplex' && up.outgoingCount > 1) {
+      if (up.quarantine === null && down.connection.unsent < FAR_BEHIND) return;
       if (up.quarantine === null) (up.pool as MultiplexPool).quarantine(up, this as unknown as Exchange);
       if (!up.quarantine!.over) return;
     }
@@ -160,7 +164,8 @@ export abstract class ExchangeUpstream extends ExchangeState {
 
   protected armTimeout(ms: number): void {
     this.timeoutMs = ms;
-    if (ms > 0 && !this.oneway) this.timeout.setAt(this.record.start + ms > 0 && this.requestDone && this.record.requestDone > 0 ? this.record.requestDone + ms : now() + ms);
+    const from = this.record.requestDone;
+    if (ms > 0 && !this.oneway) this.timeout.setAt((from > 0 ? from : now()) + ms);
   }
 
   onDeadline(kind: number): void {
@@ -236,7 +241,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
       return;
     }
     const nothingSent = !session.opened || session.connection.state === CONNECTING || session.connection.sent <= this.sentFrom;
-    const reusable = this.request !== null || this.replay.usable;
+    const reusable = this.requestHead !== null || this.replay.usable;
     const idempotent = this.idempotent || (this.route?.idempotent ?? false);
     if (reusable && this.route !== null && !this.down.closed) {
       const reason = reasons[code].retry;
@@ -290,7 +295,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
   /** The client is gone (or is being let go): nothing can be answered. */
   downstreamGone(code: ReasonCode, context: ReasonContext = {}): void {
     if (this.phase === DONE) {
-      this.down.removeIncoming(this);
+      this.down.removeIncoming(this as unknown as Exchange);
       return;
     }
     this.record.code = code;
@@ -313,7 +318,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
     const host = this.host;
     if (host !== null) host.active--;
     session.removeOutgoing(this as unknown as Exchange, this.upId);
-    session.lastActive = now();
+    session.lastActive = turnNow();
     session.pool?.release(session);
   }
 

@@ -1,5 +1,5 @@
 // The life of one exchange, phase by phase: from the decoded request head to the reply's last byte. Read this file first.
-import { now } from '../core/clock.js';
+import { now, turnNow } from '../core/clock.js';
 import type { ReasonCode, ReasonContext } from '../core/reason.js';
 import { PAUSE_HOLD } from '../network/connection.js';
 import { Gather } from './body.js';
@@ -9,8 +9,9 @@ import { ONEWAY, type Head } from './head.js';
 import type { MessageListener } from './listener.js';
 import { CLUSTER, DONE, HOST, POOL, REPLY, REPLY_FILTERS, REQUEST_BODY, REQUEST_FILTERS, RETRY, ROUTE, SEND, WAIT } from './phases.js';
 import { NOTE_TUNNEL } from './record.js';
-import { ROUTE_CLUSTER, ROUTE_TERMINAL } from './route.js';
+import { REDIRECT, TERMINAL, TO_CLUSTER, TO_WEIGHTED, type Route, type TerminalAction } from './route.js';
 import type { Session } from './session.js';
+import type { Terminal } from './terminal.js';
 
 export { PHASES, type Phase } from './phases.js';
 
@@ -38,7 +39,7 @@ export class Exchange extends ExchangeUpstream {
     this.mirror = protocol.mirror(head);
     this.idempotent = protocol.idempotent(head);
     this.oneway = head.kind === ONEWAY;
-    this.request = head;
+    this.requestHead = head;
     this.requestDone = last;
     const record = this.record;
     record.oneway = this.oneway;
@@ -58,7 +59,7 @@ export class Exchange extends ExchangeUpstream {
     this.start(down, (peer?.listener ?? null) as MessageListener, head.id);
     this.mirror = down.protocol.mirror(head);
     this.oneway = head.kind === ONEWAY;
-    this.request = head;
+    this.requestHead = head;
     this.requestDone = last;
     if (peer === null || peer.closed) {
       this.fail('no-reverse-peer');
@@ -154,13 +155,16 @@ export class Exchange extends ExchangeUpstream {
     while (this.filter < list.length) {
       const f = list[this.filter++]!;
       let verdict: number;
+      this.inFilter = true;
       try {
-        verdict = f.onRequest!(this, this.request!);
+        verdict = f.onRequest!(this, this.requestHead!);
       } catch (error) {
+        this.inFilter = false;
         this.threw(f, error);
         return false;
       }
       if (this.generation !== generation || this.phase === DONE) return false;
+      this.inFilter = false;
       if (verdict === HOLD && this.held) {
         this.suspend();
         return false;
@@ -174,7 +178,7 @@ export class Exchange extends ExchangeUpstream {
   /** Filters on the request body: a whole frame at once, a stream gathered or (with `replace` only) piece by piece as it is sent. */
   protected runRequestBody(): boolean {
     const bodies = this.chain!.requestBody!;
-    const head = this.request!;
+    const head = this.requestHead!;
     if (this.requestDone && !head.whole && this.body === null) return true;
     if (!this.requestDone) {
       if (bodies.whole || this.down.protocol.pool === 'multiplex') {
@@ -197,7 +201,7 @@ export class Exchange extends ExchangeUpstream {
   }
 
   protected findRoute(): boolean {
-    const head = this.request!;
+    const head = this.requestHead!;
     const table = this.listener.table;
     const route = table.match(head, this.down.memo!);
     if (route === null) {
@@ -206,8 +210,9 @@ export class Exchange extends ExchangeUpstream {
     }
     this.route = route;
     this.record.routeName = route.name;
-    if (route.kind === ROUTE_CLUSTER) return true;
-    if (route.kind === ROUTE_TERMINAL) {
+    const action = route.action;
+    if (action.kind === TO_CLUSTER || action.kind === TO_WEIGHTED) return true;
+    if (action.kind === TERMINAL) {
       if (!this.requestDone) {
         this.keepRequest();
         this.phase = ROUTE;
@@ -216,25 +221,30 @@ export class Exchange extends ExchangeUpstream {
       this.runTerminal();
       return false;
     }
-    const reply = replyOfRoute(route, this);
-    this.finishLocally('direct-response', undefined, reply.status, reply.body, reply.headers);
+    if (action.kind === REDIRECT) {
+      this.finishLocally('direct-response', undefined, action.redirect.code, '', [['location', action.redirect.location(head, this)]]);
+    } else {
+      this.finishLocally('direct-response', undefined, action.status, action.body.render(this), [['content-type', action.contentType]]);
+    }
     return false;
   }
 
   protected runTerminal(): void {
-    const head = this.request!;
+    const head = this.requestHead!;
     const body = head.whole ? head.bodyBuf.subarray(head.bodyStart, head.bodyEnd) : this.body === null ? EMPTY : this.body.take();
     this.phase = WAIT;
     this.record.beginAttempt('in-process', this.record.start, false);
-    this.route!.terminal!.handle(this, head, body);
+    const terminal = (this.route!.action as TerminalAction).terminal as Terminal | undefined;
+    if (terminal === undefined) this.fail('internal', { detail: 'the terminal of the route is not loaded' });
+    else terminal.handle(this, head, body);
   }
 
   protected findCluster(): boolean {
-    const head = this.request!;
+    const head = this.requestHead!;
     const route = this.route!;
     const cluster = route.pickCluster();
     if (cluster === null) {
-      this.fail('no-cluster', { cluster: route.clusterName });
+      this.fail('no-cluster', { cluster: route.pickedName });
       return false;
     }
     this.cluster = cluster;
@@ -251,7 +261,8 @@ export class Exchange extends ExchangeUpstream {
     }
     this.activeCounted = true;
     cluster.stats.active_requests.inc();
-    if (route.edits) route.editRequest(this, head);
+    if (route.editsRequest) route.editRequest(head, this);
+    if (route.replyReadsRequest) this.requestForReply = this.requestKept ? head : head.keep();
     this.timeoutMs = head.timeout > 0 ? head.timeout : head.timeout < 0 ? 0 : route.timeout;
     if (this.requestDone) this.armTimeout(this.timeoutMs);
     return true;
@@ -264,7 +275,7 @@ export class Exchange extends ExchangeUpstream {
     this.moved++;
     if (last) this.requestEnded();
     if (this.replyDone) return;
-    const gathering = this.phase === REQUEST_BODY || (this.phase === ROUTE && this.route?.kind === ROUTE_TERMINAL);
+    const gathering = this.phase === REQUEST_BODY || (this.phase === ROUTE && this.route?.action.kind === TERMINAL);
     if (gathering) {
       this.gather(buf, start, end, this.chain!.requestBody?.whole ? this.chain!.requestBody.limit : MAX_TERMINAL_BODY);
       if (last && this.phase !== DONE) {
@@ -293,7 +304,7 @@ export class Exchange extends ExchangeUpstream {
     if (this.phase === DONE || this.replyDone) return;
     this.moved++;
     this.requestEnded();
-    if (this.phase === REQUEST_BODY || (this.phase === ROUTE && this.route?.kind === ROUTE_TERMINAL)) {
+    if (this.phase === REQUEST_BODY || (this.phase === ROUTE && this.route?.action.kind === TERMINAL)) {
       this.run();
       return;
     }
@@ -323,7 +334,7 @@ export class Exchange extends ExchangeUpstream {
     const record = this.record;
     const route = this.route;
     const policy = route === null ? null : route.retry;
-    const time = now();
+    const time = turnNow();
     record.firstReplyByte = time;
     if (policy !== null && policy.byStatus && this.replay.usable && policy.onStatus(head.status, this.attempts, this.idempotent || route!.idempotent) && this.mayRetry()) {
       this.countReply(head.status);
@@ -340,7 +351,7 @@ export class Exchange extends ExchangeUpstream {
     record.rawStatus = head.rawStatus;
     this.replyStarted = true;
     this.countReply(head.status);
-    this.reply = head;
+    this.replyHead = head;
     if (last) this.replyDone = true;
     const chain = this.chain;
     if (chain !== null) {
@@ -349,7 +360,7 @@ export class Exchange extends ExchangeUpstream {
         this.filter = 0;
         if (!this.runReplyFilters()) return;
       }
-      if (route !== null && route.edits) route.editReply(this, head);
+      if (route !== null && route.replyEdits !== null) this.editReply(route, head);
       record.captureReply(head);
       if (chain.replyBody !== null && !this.runReplyBody()) return;
     }
@@ -362,15 +373,18 @@ export class Exchange extends ExchangeUpstream {
     while (this.filter < list.length) {
       const f = list[this.filter++]!;
       let verdict: number;
+      this.inFilter = true;
       try {
-        verdict = f.onReply!(this, this.reply!);
+        verdict = f.onReply!(this, this.replyHead!);
       } catch (error) {
+        this.inFilter = false;
         this.threw(f, error);
         return false;
       }
       if (this.generation !== generation || this.phase === DONE) return false;
+      this.inFilter = false;
       if (verdict === HOLD && this.held) {
-        this.reply = this.reply!.keep();
+        this.replyHead = this.replyHead!.keep();
         this.heldReply = true;
         if (!this.replyDone && this.pools?.kind !== 'multiplex') this.up!.connection.pause(PAUSE_HOLD);
         return false;
@@ -380,9 +394,15 @@ export class Exchange extends ExchangeUpstream {
     return true;
   }
 
+  private editReply(route: Route, head: Head): void {
+    this.requestHead = this.requestForReply;
+    route.editReply(head, this);
+    this.requestHead = null;
+  }
+
   protected runReplyBody(): boolean {
     const bodies = this.chain!.replyBody!;
-    const head = this.reply!;
+    const head = this.replyHead!;
     if (this.replyDone) {
       if (!head.whole && this.replyBody === null) return true;
       const body = this.replyBody !== null ? this.replyBody.take() : head.bodyBuf.subarray(head.bodyStart, head.bodyEnd);
@@ -397,7 +417,7 @@ export class Exchange extends ExchangeUpstream {
       return this.phase !== DONE;
     }
     if (bodies.whole || this.down.protocol.pool === 'multiplex') {
-      this.reply = head.keep();
+      this.replyHead = head.keep();
       this.replyBody = new Gather();
       return false;
     }
@@ -408,14 +428,14 @@ export class Exchange extends ExchangeUpstream {
 
   protected sendReplyHead(): void {
     const down = this.down;
-    const head = this.reply!;
+    const head = this.replyHead!;
     const last = this.replyDone && this.replyBody === null;
     const connection = down.connection;
     const from = connection.appended;
     this.phase = REPLY;
     down.codec.encodeReply(connection, head, this.downId, last);
     this.record.bytesOut += connection.appended - from;
-    this.reply = null;
+    this.replyHead = null;
     if (last) {
       this.finish();
       if (connection.overHigh && !down.closed) down.tooFarBehind();
@@ -423,6 +443,8 @@ export class Exchange extends ExchangeUpstream {
     }
     if (down.codec.tunnel) {
       this.tunnel = true;
+      down.tunnelFor(this, false);
+      this.up!.tunnelFor(this, true);
       this.record.flags |= NOTE_TUNNEL;
       if (down.connection.carried > 0) down.goOn();
     }
@@ -485,18 +507,18 @@ export class Exchange extends ExchangeUpstream {
 
   protected goOn(): void {
     this.held = false;
+    // Resumed before the filter returned: its loop goes on by itself.
+    if (this.inFilter) return;
     if (this.heldReply) {
       this.heldReply = false;
       if (!this.runReplyFilters()) return;
       const up = this.up;
-      if (this.route?.edits) this.route.editReply(this, this.reply!);
-      this.record.captureReply(this.reply!);
+      if (this.route !== null && this.route.replyEdits !== null) this.editReply(this.route, this.replyHead!);
+      this.record.captureReply(this.replyHead!);
       if (this.chain!.replyBody === null || this.runReplyBody()) this.sendReplyHead();
       if (up !== null && !up.closed) up.connection.resume(PAUSE_HOLD);
       return;
     }
-    // Resumed before the filter returned: its loop goes on by itself.
-    if (!this.requestKept) return;
     this.run();
     this.unsuspend();
   }

@@ -31,7 +31,7 @@ export interface HoldToken {
  */
 export interface StreamFilter {
   readonly name: string;
-  /** Request head, in order of configuration. `exchange.request` is the head; it may be edited. */
+  /** Request head, in order of configuration. `exchange.requestHead` is the head; it may be edited. */
   onRequest?(exchange: Exchange, head: Head): Verdict;
   /** Reply head, in reverse order. */
   onReply?(exchange: Exchange, head: Head): Verdict;

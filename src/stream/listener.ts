@@ -1,5 +1,5 @@
 // What the stream layer keeps of one listener: its protocol, routes, filters, logs and counters, and the sessions it accepted.
-import type { Logger } from '../core/log.js';
+import type { Log } from '../core/log.js';
 import { reasons, type ReasonCode } from '../core/reason.js';
 import type { Counter, Gauge, Histogram, Stats } from '../core/stats.js';
 import type { Connection } from '../network/connection.js';
@@ -93,10 +93,10 @@ export class MessageListener {
   readonly drainIdle = DRAIN_IDLE_MS;
   readonly sessions = new Set<Session>();
   private readonly upstreams: Upstreams;
-  private readonly log: Logger;
+  private readonly log: Log;
   private sequence = 0;
 
-  constructor(config: MessageListenerConfig, deps: { stats: Stats; upstreams: Upstreams; log: Logger }) {
+  constructor(config: MessageListenerConfig, deps: { stats: Stats; upstreams: Upstreams; log: Log }) {
     this.name = config.name;
     this.stats = new ListenerStats(deps.stats, config.name);
     this.upstreams = deps.upstreams;

@@ -87,6 +87,8 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   private beatWaiting = false;
   private failed = false;
   private endAfterReply = false;
+  /** The connection is being closed by us: what else it brings is dropped. */
+  private over = false;
 
   constructor(connection: Connection, protocol: Protocol, role: Role, listener: MessageListener | null, pool: MessagePool | null, idleLimit: number) {
     this.connection = connection;
@@ -298,11 +300,18 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     if (this.closed) return;
     this.lastActive = time;
     if (close || this.codec.mustClose) {
+      this.over = true;
       this.connection.close();
       return;
     }
     if (this.incomingCount === 0 && this.listener !== null && this.listener.draining) this.idle.set(this.listener.drainIdle);
     if (this.connection.carried > 0 || this.endAfterReply) this.goOn();
+  }
+
+  /** From now on raw bytes that arrive here belong to the exchange. */
+  tunnelFor(exchange: Exchange, reply: boolean): void {
+    this.current = exchange;
+    this.currentIsReply = reply;
   }
 
   /** Stops this session's reading until `behind` has sent what it holds. */
@@ -336,6 +345,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   // === CodecSink
 
   onRequest(head: Head, last: boolean): void {
+    if (this.over) return;
     if (this.headDeadline !== null) this.headDeadline.cancel();
     const exchange = takeExchange();
     this.link(exchange);
