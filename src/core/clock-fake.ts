@@ -60,6 +60,11 @@ export class FakeClock implements Clock {
     this.#now = end;
   }
 
+  /** Moves time on without firing a timer, as while the event loop is blocked; the next `advance` fires what is overdue. */
+  stall(ms: number): void {
+    this.#now += ms;
+  }
+
   #next(): Timer | null {
     let first: Timer | null = null;
     for (const t of this.#timers) {

@@ -25,7 +25,7 @@ let current: Clock = systemClock;
 let currentNow: () => number = performanceNow;
 const watchers: ((former: Clock, next: Clock) => void)[] = [];
 
-/** Monotonic milliseconds of the clock in force. */
+/** Monotonic milliseconds of the clock in force. Measured (Node 20): 41 ns, all but 2 of them the system's clock. */
 export function now(): number {
   return currentNow();
 }
@@ -64,7 +64,7 @@ const endTurn = (): void => {
 
 /**
  * `now` as it was at its first call in this turn of the event loop: the reads of one poll phase share one value. For times
- * that may be late by a turn; a difference of two within one turn is 0. Measured (Node 20): 2 ns against 47 ns of `now`.
+ * that may be late by a turn; a difference of two within one turn is 0. Measured (Node 20): 3.5 ns against 41 ns of `now`.
  */
 export function turnNow(): number {
   if (turnFresh) return turnTime;

@@ -1,12 +1,13 @@
-// The process log: pino to standard error, as JSON or as plain text lines, with a level that can be changed while running.
+// The process log on standard error: JSON lines by pino or plain text lines, with a level that can be changed while running.
 import { writeSync } from 'node:fs';
-import { type Logger, pino } from 'pino';
+import type { Logger, pino } from 'pino';
+import { clock } from './clock.js';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 export type LogFormat = 'text' | 'json';
 
-/** Values of a log line. An Error under `err` or `error` is written with its stack. */
+/** Values of a log line. Of an Error, text lines show the message, and the stack from level error on or while debugging. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 const number: Record<LogLevel, number> = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, fatal: 60, silent: Infinity };
@@ -42,43 +43,51 @@ let level = number.info;
 let levelName: LogLevel = 'info';
 let format: LogFormat = 'text';
 let sink: LogSink = standardError;
+/** Makes a pino; null while lines are text. It is loaded only for JSON: that takes 15 ms, which a start as text need not wait for. */
+let json: ((name: string) => Logger) | null = null;
 /** Raised when format or sink change, so that every logger makes its pino anew. */
 let generation = 1;
 
-const names = new Map(Object.entries(number).map(([name, value]) => [value, name]));
+type LineLevel = Exclude<LogLevel, 'silent'>;
+
 const plain = /^[^\s"=\\]+$/;
 
-function textValue(value: unknown): string {
+function textValue(value: unknown, withStack: boolean): string {
   if (typeof value === 'string') return plain.test(value) ? value : JSON.stringify(value);
-  if (value !== null && typeof value === 'object') {
-    const { message, stack } = value as { message?: unknown; stack?: unknown };
-    if (typeof message === 'string') return JSON.stringify(typeof stack === 'string' && level <= number.debug ? stack : message);
+  if (value instanceof Error) return JSON.stringify(withStack ? (value.stack ?? value.message) : value.message);
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return JSON.stringify(String(value));
   }
-  return JSON.stringify(value) ?? String(value);
 }
 
-/** `time level [name] message key=value ...` out of a line of pino. */
-function textLine(json: string): string {
-  const { level: l, time, name, msg, ...fields } = JSON.parse(json) as Record<string, unknown>;
-  let line = `${String(time)} ${(names.get(l as number) ?? String(l)).padEnd(5)}`;
-  if (name !== undefined) line += ` [${String(name)}]`;
-  if (msg !== undefined) line += ` ${String(msg).replaceAll('\n', '\\n')}`;
-  for (const [key, value] of Object.entries(fields)) line += ` ${key}=${textValue(value)}`;
+/** `time level [name] message key=value ...` */
+function textLine(at: LineLevel, name: string, fields: LogFields | null, message: string | undefined): string {
+  let line = `${new Date(clock.wall()).toISOString()} ${at.padEnd(5)}`;
+  if (name !== '') line += ` [${name}]`;
+  if (message !== undefined) line += ` ${message.replaceAll('\n', '\\n')}`;
+  if (fields !== null) {
+    const withStack = number[at] >= number.error || level <= number.debug;
+    for (const key of Object.keys(fields)) {
+      if (fields[key] !== undefined) line += ` ${key}=${textValue(fields[key], withStack)}`;
+    }
+  }
   return `${line}\n`;
 }
 
-function makePino(name: string): Logger {
-  const destination = format === 'json' ? sink : { write: (json: string) => sink.write(textLine(json)) };
-  return pino(
-    {
-      level: 'trace',
-      base: name === '' ? null : { name },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      serializers: { error: pino.stdSerializers.err },
-      ...(format === 'json' ? { formatters: { level: (label: string) => ({ level: label }) } } : {}),
-    },
-    destination,
-  );
+function jsonBy(make: typeof pino): (name: string) => Logger {
+  return (name) =>
+    make(
+      {
+        level: 'trace',
+        base: name === '' ? null : { name },
+        timestamp: () => `,"time":"${new Date(clock.wall()).toISOString()}"`,
+        serializers: { err: make.stdSerializers.err, error: make.stdSerializers.err },
+        formatters: { level: (label) => ({ level: label }) },
+      },
+      sink,
+    );
 }
 
 /** A named part's logger. Each method takes fields and a message, or a message alone. */
@@ -125,9 +134,13 @@ export class Log {
     if (level <= 60) this.#write('fatal', fields, message);
   }
 
-  #write(at: Exclude<LogLevel, 'silent'>, fields: LogFields | string, message: string | undefined): void {
+  #write(at: LineLevel, fields: LogFields | string, message: string | undefined): void {
+    if (json === null) {
+      sink.write(typeof fields === 'string' ? textLine(at, this.name, null, fields) : textLine(at, this.name, fields, message));
+      return;
+    }
     if (this.#pino === null || this.#generation !== generation) {
-      this.#pino = makePino(this.name);
+      this.#pino = json(this.name);
       this.#generation = generation;
     }
     if (typeof fields === 'string') this.#pino[at](fields);
@@ -147,10 +160,21 @@ export function getLevel(): LogLevel {
   return levelName;
 }
 
-/** Applies the configuration's `log`; `to` replaces standard error. What is left out stays as it is. */
-export function configureLog(options: { level?: LogLevel; format?: LogFormat; to?: LogSink }): void {
+/**
+ * Applies the configuration's `log`; `to` replaces standard error. What is left out stays as it is. Level and sink are in force
+ * at once, JSON when the promise resolves.
+ */
+export async function configureLog(options: { level?: LogLevel; format?: LogFormat; to?: LogSink }): Promise<void> {
   if (options.level !== undefined) setLevel(options.level);
-  format = options.format ?? format;
   sink = options.to ?? sink;
   generation++;
+  format = options.format ?? format;
+  if (format === 'text') json = null;
+  if (format === 'json' && json === null) {
+    const { pino } = await import('pino');
+    // Another call may have asked for text meanwhile.
+    if (format !== 'json') return;
+    json = jsonBy(pino);
+    generation++;
+  }
 }

@@ -13,8 +13,8 @@ const QUARANTINE_MS = 2000;
 /** What released series write to. */
 const nowhere = new Float64Array(HISTOGRAM_SLOTS);
 
-// The three classes share a layout (slots, index) and write with one typed-array store.
-// Measured per call in a loop, Node 20: see test and bench figures in each comment.
+// Each of the three classes writes with plain typed-array stores. Measured per call in a loop over 64 series (Node 20):
+// Counter.inc 2.1 ns, Gauge.inc 2 ns, Histogram.record 6.6 ns; the loop alone takes 3.5 ns with a read in place of the call.
 
 /** A number that only grows. */
 export class Counter {
@@ -115,6 +115,7 @@ interface FreeRun {
 
 const NO_LABELS: Labels = Object.freeze({});
 const OVERFLOW_LABELS: Labels = Object.freeze({ overflow: 'true' });
+const overflowKey = (name: string): string => seriesKey(name, OVERFLOW_LABELS);
 
 /** The series of one thread. Making, finding and releasing series is for configuration time, not for the path of a message. */
 export class Stats {
@@ -176,7 +177,7 @@ export class Stats {
     const { id, key, kind, name, segment, slot } = entry.descriptor;
     this.#byKey.delete(key);
     this.#bySeries.delete(series);
-    this.#kinds.get(name)!.series--;
+    if (key !== overflowKey(name)) this.#kinds.get(name)!.series--;
     series.slots = nowhere;
     series.index = 0;
     this.#freeOf(kind).push({ segment, slot, since: now() });
@@ -218,13 +219,15 @@ export class Stats {
       found.users++;
       return found.series;
     }
-    if (named.series >= this.#maxSeries && labels !== OVERFLOW_LABELS) return this.#series(kind, name, help, OVERFLOW_LABELS);
+    if (key !== overflowKey(name) && named.series++ >= this.#maxSeries) {
+      named.series--;
+      return this.#series(kind, name, help, OVERFLOW_LABELS);
+    }
     const { segment, slot } = this.#allocate(kind);
     const slots = this.#segments[segment]!;
     const series = kind === 'counter' ? new Counter(slots, slot) : kind === 'gauge' ? new Gauge(slots, slot) : new Histogram(slots, slot);
     const descriptor: SeriesDescriptor = { id: this.#nextId++, key, kind, name, help: named.help, labels: { ...labels }, segment, slot };
     const entry: Entry = { descriptor, series, users: 1 };
-    named.series++;
     this.#byKey.set(key, entry);
     this.#bySeries.set(series, entry);
     this.#tell('added', descriptor);
