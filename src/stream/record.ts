@@ -21,8 +21,8 @@ export const MAX_CAPTURES = 8192;
 
 /**
  * Which fields of heads must outlive them: the union of what the logs and tracers of one listener read. Filled while formats are
- * compiled; a slot is an index into the list. Records remember the set they were captured with, so that a format compiled with
- * another one (after a reload) does not read foreign slots.
+ * compiled; a slot is an index into the list. It only grows, so one set serves a listener for life: a format that a reload brings
+ * finds the slots of records captured before, and takes the ones that came later for absent.
  */
 export class Captures {
   readonly request: HeaderName[] = [];
@@ -112,7 +112,9 @@ export class ExchangeRecord {
   /** Ranges in `captured`: start and end per slot; start is -1 for a field that the head did not have. */
   requestSlots = new Int32Array(16);
   replySlots = new Int32Array(8);
-  private replyCaptured = false;
+  /** How many slots were filled; 0 before the head came. */
+  requestCount = 0;
+  replyCount = 0;
 
   /** Ready for the next exchange; keeps the block of captured bytes unless it grew large. */
   reset(): void {
@@ -148,7 +150,8 @@ export class ExchangeRecord {
     this.more = null;
     this.captures = null;
     this.capturedLength = 0;
-    this.replyCaptured = false;
+    this.requestCount = 0;
+    this.replyCount = 0;
     if (this.captured.length > 1024) this.captured = Buffer.allocUnsafeSlow(captureBlock);
   }
 
@@ -209,6 +212,7 @@ export class ExchangeRecord {
     const names = captures.request;
     if (this.requestSlots.length < names.length * 2) this.requestSlots = new Int32Array(names.length * 2);
     this.capture(head, names, this.requestSlots);
+    this.requestCount = names.length;
   }
 
   /** The same for the reply head, as the client gets it; after filters and routes edited it. Needs an earlier `captureRequest`. */
@@ -219,11 +223,7 @@ export class ExchangeRecord {
     if (names.length === 0) return;
     if (this.replySlots.length < names.length * 2) this.replySlots = new Int32Array(names.length * 2);
     this.capture(head, names, this.replySlots);
-    this.replyCaptured = true;
-  }
-
-  get hasReply(): boolean {
-    return this.replyCaptured;
+    this.replyCount = names.length;
   }
 
   private capture(head: Head, names: readonly HeaderName[], slots: Int32Array): void {
@@ -262,12 +262,12 @@ export class ExchangeRecord {
 
   /** A captured request field as a string, or undefined; for tracers and tests. */
   requestField(slot: number): string | undefined {
-    if (this.captures === null || this.requestSlots[slot * 2]! < 0) return undefined;
+    if (slot >= this.requestCount || this.requestSlots[slot * 2]! < 0) return undefined;
     return (this.captured as Buffer).utf8Slice(this.requestSlots[slot * 2]!, this.requestSlots[slot * 2 + 1]!);
   }
 
   replyField(slot: number): string | undefined {
-    if (!this.replyCaptured || this.replySlots[slot * 2]! < 0) return undefined;
+    if (slot >= this.replyCount || this.replySlots[slot * 2]! < 0) return undefined;
     return (this.captured as Buffer).utf8Slice(this.replySlots[slot * 2]!, this.replySlots[slot * 2 + 1]!);
   }
 
@@ -310,18 +310,4 @@ export function requestIdPrefix(): string {
 export function requestIdPrefixBytes(): Uint8Array {
   if (prefix === '') requestIdPrefix();
   return prefixBytes;
-}
-
-const free: ExchangeRecord[] = [];
-const MAX_FREE = 1024;
-
-/** A clean record; give it back with `freeRecord` when log, metrics and trace have read it. */
-export function takeRecord(): ExchangeRecord {
-  return free.pop() ?? new ExchangeRecord();
-}
-
-export function freeRecord(record: ExchangeRecord): void {
-  if (free.length >= MAX_FREE) return;
-  record.reset();
-  free.push(record);
 }

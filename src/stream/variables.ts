@@ -49,8 +49,8 @@ export class Part {
 
   /** Most bytes this part can take, captured fields left out. */
   get worst(): number {
-    if (this.variable === null) return this.literal.length;
-    if (this.op === table.ATTEMPTS) return MAX_ATTEMPTS_SHOWN * 512 * bytes.WORST_ESCAPE;
+    if (this.variable === null) return this.literal.length * bytes.WORST_ESCAPE;
+    if (this.op === table.ATTEMPTS) return MAX_ATTEMPTS_SHOWN * 2500;
     if (this.op === table.REASON_TEXT) return 1024 * bytes.WORST_CHARACTER;
     return this.variable.kind === 'number' ? 32 : 300 * bytes.WORST_CHARACTER;
   }
@@ -204,14 +204,15 @@ function findField(part: Part, i: number, record: ExchangeRecord, head: Head | n
     return true;
   }
   const captures = part.captures;
-  if (captures === null || record.captures !== captures || (reply && !record.hasReply)) return false;
+  if (captures === null || record.captures !== captures) return false;
+  const slot = part.slots[i]!;
+  if (slot >= (reply ? record.replyCount : record.requestCount)) return false;
   const slots = reply ? record.replySlots : record.requestSlots;
-  const at = part.slots[i]! * 2;
-  const start = slots[at]!;
+  const start = slots[slot * 2]!;
   if (start < 0) return false;
   fieldBuf = record.captured;
   fieldStart = start;
-  fieldEnd = slots[at + 1]!;
+  fieldEnd = slots[slot * 2 + 1]!;
   return true;
 }
 
@@ -380,7 +381,7 @@ function putAttempts(w: Writer, record: ExchangeRecord, escapes: Escapes): boole
   for (let i = 0; i < shown; i++) {
     const attempt = record.attempt(i);
     if (i > 0) w.buf[w.pos++] = COMMA;
-    putText(w, attempt.host, escapes);
+    putText(w, attempt.host, escapes, 128);
     if (attempt.code === '') continue;
     w.buf[w.pos++] = 0x3d;
     putText(w, attempt.code, escapes);
@@ -402,7 +403,7 @@ export function putAttemptsJson(w: Writer, record: ExchangeRecord): void {
   for (let i = 0; i < shown; i++) {
     const attempt = record.attempt(i);
     w.latin1(i > 0 ? ',{"host":"' : '{"host":"');
-    putText(w, attempt.host, bytes.JSON_STRING);
+    putText(w, attempt.host, bytes.JSON_STRING, 128);
     w.latin1('","reason":');
     w.latin1(attempt.code === '' ? 'null' : `"${attempt.code}"`);
     w.latin1(',"errno":');
