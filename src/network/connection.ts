@@ -32,7 +32,10 @@ export interface Reader {
    */
   onBytes(connection: Connection, buf: Uint8Array, start: number, end: number, owned: boolean): number;
   onOpen(connection: Connection): void;
-  /** The peer ended its sending side; unconsumed bytes stay in the carry (`connection.carried`). */
+  /**
+   * The peer ended its sending side; unconsumed bytes stay in the carry (`connection.carried`). Comes after all bytes before it were
+   * offered: while the connection is paused with a carry it waits for `resume`.
+   */
   onEnd(connection: Connection): void;
   /** Unsent bytes fell below LOW_WATER after having been above HIGH_WATER. */
   onDrain(connection: Connection): void;
@@ -76,6 +79,11 @@ function flushDirty(): void {
 
 let nextId = 1;
 
+/** Whoever counts connections (a listener, a host): told after the reader, once. */
+export interface ConnectionOwner {
+  connectionClosed(connection: Connection, error: SluiceError | null): void;
+}
+
 export class Connection implements Output, WireEvents {
   readonly id: number;
   readonly info: ConnectionInfo;
@@ -92,6 +100,7 @@ export class Connection implements Output, WireEvents {
   queued = false;
   /** Free for the owner of the connection. */
   tag: unknown = null;
+  owner: ConnectionOwner | null = null;
 
   private readonly writer: Writer;
   private block: Uint8Array | null = null;
@@ -102,7 +111,11 @@ export class Connection implements Output, WireEvents {
   private pauses = 0;
   private above = false;
   private delivering = false;
+  /** A pause was taken back while bytes were being delivered: what is left of them is offered again. */
+  private resumed = false;
   private ended = false;
+  /** The peer's end waits until the carry it follows has been offered. */
+  private endDue = false;
   private endWanted = false;
 
   constructor(reader: Reader, info = new ConnectionInfo()) {
@@ -250,8 +263,11 @@ export class Connection implements Output, WireEvents {
     if ((this.pauses & why) === 0) return;
     this.pauses &= ~why;
     if (this.pauses !== 0 || this.state >= CLOSED) return;
-    if (!this.delivering) this.redeliver();
-    if (this.pauses === 0 && this.state < CLOSED) this.wire?.resume();
+    if (this.delivering) this.resumed = true;
+    else this.redeliver();
+    if (this.pauses !== 0 || this.state >= CLOSED) return;
+    this.wire?.resume();
+    if (this.endDue && !this.delivering) this.tellEnd();
   }
 
   /** Hands the carried bytes to the reader again, for a reader that can go on now (a blocked codec was released). */
@@ -262,17 +278,18 @@ export class Connection implements Output, WireEvents {
   }
 
   private deliverCarry(): void {
-    const carry = this.carry;
-    const end = this.carryEnd;
-    this.delivering = true;
-    const n = this.reader.onBytes(this, carry, this.carryStart, end, false);
-    this.delivering = false;
-    if (this.state >= CLOSED) {
-      this.dropCarry();
-      return;
-    }
-    this.carryStart += n;
-    if (this.carryStart >= this.carryEnd) this.dropCarry();
+    do {
+      this.resumed = false;
+      this.delivering = true;
+      const n = this.reader.onBytes(this, this.carry, this.carryStart, this.carryEnd, false);
+      this.delivering = false;
+      if (this.state >= CLOSED) {
+        this.dropCarry();
+        return;
+      }
+      this.carryStart += n;
+      if (this.carryStart >= this.carryEnd) this.dropCarry();
+    } while (this.resumed && this.pauses === 0 && this.carryEnd !== this.carryStart && this.want <= this.carryEnd - this.carryStart);
   }
 
   private dropCarry(): void {
@@ -293,7 +310,7 @@ export class Connection implements Output, WireEvents {
       this.carry = grown;
       this.carryStart = 0;
       this.carryEnd = have;
-    } else if (this.carryStart > 0 && this.carryStart + Math.max(total, this.want) > this.carry.length) {
+    } else if (!this.delivering && this.carryStart > 0 && this.carryStart + Math.max(total, this.want) > this.carry.length) {
       this.carry.copyWithin(0, this.carryStart, this.carryEnd);
       this.carryStart = 0;
       this.carryEnd = have;
@@ -306,51 +323,60 @@ export class Connection implements Output, WireEvents {
     if (this.state >= CLOSED) return;
     this.received += end - start;
     this.reads++;
-    if (this.carryEnd !== this.carryStart) {
-      const have = this.carryEnd - this.carryStart;
+    while (this.carryEnd !== this.carryStart) {
       if (this.delivering || this.pauses !== 0) {
         this.keepTail(buf, start, end);
         return;
       }
-      // Complete the message in the carry with just the bytes it lacks; the rest is handed in where it lies.
-      const lacking = this.want - have;
+      // Complete the message in the carry with just the bytes it lacks; the rest is handed in where it lies. The reader may learn
+      // from them that it wants more (a fixed part tells the length of a frame), hence the loop.
+      const lacking = this.want - (this.carryEnd - this.carryStart);
       const take = lacking > 0 ? Math.min(lacking, end - start) : end - start;
       this.keepTail(buf, start, start + take);
       start += take;
       if (lacking > take) return;
       this.deliverCarry();
       if (start === end || this.state >= CLOSED) return;
-      if (this.carryEnd !== this.carryStart || this.pauses !== 0) {
-        this.keepTail(buf, start, end);
-        return;
-      }
-    } else if (this.delivering || this.pauses !== 0) {
+    }
+    if (this.delivering || this.pauses !== 0) {
       this.keepTail(buf, start, end);
       return;
     }
+    this.resumed = false;
     this.delivering = true;
     const n = this.reader.onBytes(this, buf, start, end, owned);
     this.delivering = false;
     if (this.state >= CLOSED) return;
-    if (n < end - start) this.keepTail(buf, start + n, end);
-    else this.want = 0;
+    if (n < end - start) {
+      this.keepTail(buf, start + n, end);
+      if (this.resumed && this.pauses === 0) this.redeliver();
+    } else this.want = 0;
   }
 
   // === life
 
   attach(wire: Wire): void {
     this.wire = wire;
+    if (this.pauses !== 0) wire.pause();
   }
 
   wireOpen(): void {
     if (this.state !== CONNECTING) return;
     this.state = OPEN;
     this.reader.onOpen(this);
+    // An end that was asked for while connecting.
+    if (this.endWanted && !this.queued) this.enqueue();
   }
 
   wireEnd(): void {
     if (this.state >= CLOSED || this.ended) return;
     this.ended = true;
+    if (this.pauses !== 0 && this.carryEnd !== this.carryStart) this.endDue = true;
+    else this.tellEnd();
+  }
+
+  private tellEnd(): void {
+    this.endDue = false;
     this.reader.onEnd(this);
   }
 
@@ -366,6 +392,7 @@ export class Connection implements Output, WireEvents {
     this.state = CLOSED;
     this.release();
     this.reader.onClose(this, error);
+    this.owner?.connectionClosed(this, error);
   }
 
   /** Ends our side after everything appended was sent; reading goes on until the peer ends. */
@@ -375,10 +402,11 @@ export class Connection implements Output, WireEvents {
     if (!this.queued) this.enqueue();
   }
 
-  /** Closes now; appended bytes are handed to the kernel first unless `reset`. `onClose` follows, once. */
+  /** Closes now; appended bytes are handed to the kernel first unless `reset`. Nothing is read any more; `onClose` follows, once. */
   close(reset = false): void {
     if (this.state >= CLOSED) return;
     if (!reset) this.flush();
+    this.endWanted = true;
     if (this.wire !== null) this.wire.destroy(reset);
     else this.wireClosed(null);
   }

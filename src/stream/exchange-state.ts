@@ -45,6 +45,8 @@ export abstract class ExchangeState implements DeadlineOwner {
   upId = 0;
   /** Set while the exchange waits for a connection. */
   waitingIn: ClusterPools | null = null;
+  /** Monotonic ms since when. */
+  waitingSince = 0;
   /** Facts that a local reply mirrors (see Protocol.mirror), read while the head was at hand. */
   mirror = -1;
   oneway = false;
@@ -139,6 +141,20 @@ export abstract class ExchangeState implements DeadlineOwner {
     if (this.phase === DONE) return;
     this.record.endAttempt('', '', now());
     this.finishLocally('', undefined, status, body, headers);
+  }
+
+  /** For terminals: a reply that is encoded already, with the id of this request. */
+  answerEncoded(status: number, bytes: Uint8Array): void {
+    if (this.phase === DONE) return;
+    const record = this.record;
+    record.endAttempt('', '', now());
+    record.status = status;
+    if (!this.oneway && !this.down.closed) {
+      this.down.connection.write(bytes, 0, bytes.length);
+      record.bytesOut += bytes.length;
+    }
+    this.replyStarted = true;
+    this.finish();
   }
 
   protected finishLocally(code: ReasonCode | '', context: ReasonContext | undefined, status: number, body: string | Uint8Array, headers: ReadonlyArray<readonly [string, string]>): void {

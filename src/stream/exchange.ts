@@ -50,7 +50,6 @@ export class Exchange extends ExchangeUpstream {
     const chain = listener.chain;
     chain.users++;
     this.chain = chain;
-    this.phase = REQUEST_FILTERS;
     this.run();
   }
 
@@ -78,6 +77,7 @@ export class Exchange extends ExchangeUpstream {
 
   protected start(down: Session, listener: MessageListener, id: number): void {
     const time = now();
+    this.phase = REQUEST_FILTERS;
     this.down = down;
     this.downId = id;
     this.listener = listener;

@@ -119,6 +119,8 @@ export interface Protocol {
   readonly heartbeat: { readonly interval: number; readonly timeout: number; readonly misses: number };
   /** Default idle limit of a downstream connection in ms; 0 for none. */
   readonly downstreamIdle: number;
+  /** A complete encoded reply that mirrors a request, for the terminal echo; only where clients need more than a local reply gives. */
+  echo?(head: Head, content: Uint8Array): Uint8Array;
   /** Active health check in this protocol, where it has one. */
   readonly probe?: ProbeFactory;
 }

@@ -1,4 +1,5 @@
 // The pools of one cluster in one worker: a pool for each host, and the queue of exchanges that wait for a connection.
+import { now, turnNow } from '../../core/clock.js';
 import { Deadline, type DeadlineOwner } from '../../core/deadline.js';
 import type { Cluster } from '../../network/upstream/cluster.js';
 import type { Host } from '../../network/upstream/host.js';
@@ -47,6 +48,7 @@ export class ClusterPools implements DeadlineOwner {
     this.cluster.stats.pending.inc();
     this.waiting.push(exchange);
     exchange.waitingIn = this;
+    exchange.waitingSince = turnNow();
     if (!this.poll.armed) this.poll.set(RETRY_MS);
     return true;
   }
@@ -87,6 +89,11 @@ export class ClusterPools implements DeadlineOwner {
   }
 
   onDeadline(): void {
+    const limit = this.cluster.config.pool_timeout;
+    const before = now() - limit;
+    for (let first = this.waiting[0]; first !== undefined && first.waitingSince <= before; first = this.waiting[0]) {
+      first.fail('pool-timeout', { cluster: this.cluster.name, ms: limit });
+    }
     for (let n = this.waiting.length; n > 0 && this.connectionsFree; n--) this.wakeOne();
     if (this.waiting.length > 0) this.poll.set(RETRY_MS);
   }

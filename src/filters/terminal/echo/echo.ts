@@ -11,6 +11,11 @@ export class Echo implements Terminal {
   readonly name = 'echo';
 
   handle(exchange: Exchange, head: Head, body: Uint8Array): void {
+    const { protocol } = exchange.down;
+    if (protocol.echo !== undefined) {
+      exchange.answerEncoded(200, protocol.echo(head, body));
+      return;
+    }
     if (body.length > 0) {
       const type = head.get(CONTENT_TYPE);
       exchange.answerWith(200, body, type === undefined ? [] : [['content-type', type]]);
