@@ -37,8 +37,11 @@ const heartbeat = z.strictObject({
   misses: option(integer(1, 100), { default: 2, doc: 'Unanswered heartbeats in a row after which the connection is closed; after the first one the next is sent at once. Default 2.' }),
 });
 
-/** The schema of one cluster; `tls` is that of its section of this name. What is optional and has no default decodes to null. */
-export function clusterSchema(catalog: Catalog, tls: z.ZodType) {
+/**
+ * The schema of one cluster; `tls` is that of its section of this name, `probes` names the protocols that have a health check of
+ * their own. What is optional and has no default decodes to null.
+ */
+export function clusterSchema(catalog: Catalog, tls: z.ZodType, probes: readonly string[]) {
   const shape = z.strictObject({
     name: option(name(), { doc: 'Name by which routes and components refer to the cluster.' }),
     hosts: option(hosts(), { default: [], doc: 'Hosts, as "a:1,b:2" or a list. Names are resolved by DNS, again and again.' }),
@@ -79,6 +82,12 @@ export function clusterSchema(catalog: Catalog, tls: z.ZodType) {
       seen.set(address, i);
       if (discovery.type === 'static' && isName(host)) refuse(['hosts', i], 'an IP address', 'discovery dns takes names');
       if (cluster.balancer.type === 'round_robin' && host.weight > 1) refuse(['balancer'], 'round_robin ignores the weights of the hosts', 'weighted is in turn and by weight');
+    }
+    const check = cluster.health_check?.type ?? 'tcp';
+    const asked = check === 'protocol' ? cluster.protocol : check;
+    if (asked === '') refuse(['health_check', 'type'], 'the name of a protocol', 'type protocol needs `protocol` to be set');
+    else if (check !== 'tcp' && check !== 'http' && !probes.includes(asked)) {
+      refuse(['health_check', 'type'], `one of ${['tcp', 'http', 'protocol', ...probes].join(', ')}`, check === 'protocol' ? `${asked} has no health check of its own` : '');
     }
     let options: unknown = null;
     if (cluster.protocol !== '') {

@@ -50,6 +50,8 @@ export interface ClusterState {
 export class MainUpstream {
   private readonly deps: MainUpstreamDeps;
   private readonly clusters = new Map<string, MainCluster>();
+  /** Breaker rows of removed clusters, given back once nothing is counted in them any more. */
+  private retired: BreakerRow[] = [];
 
   constructor(deps: MainUpstreamDeps) {
     this.deps = deps;
@@ -62,7 +64,7 @@ export class MainUpstream {
       if (wanted.has(name)) continue;
       this.clusters.delete(name);
       this.deps.onRemove(name);
-      cluster.close();
+      this.retired.push(...cluster.close());
     }
     for (const config of configs) {
       const known = this.clusters.get(config.name);
@@ -74,6 +76,11 @@ export class MainUpstream {
       this.clusters.set(config.name, cluster);
       cluster.start();
     }
+    this.retired = this.retired.filter(({ cluster, name, row }) => {
+      if (this.deps.levels.read(row) !== 0 && !this.clusters.has(cluster)) return true;
+      this.deps.rows.release(name);
+      return false;
+    });
   }
 
   /** Every cluster as it is, for a worker that starts. */
@@ -98,6 +105,12 @@ export class MainUpstream {
 
 /** Grows over all clusters, so that a cluster which comes back under its old name is newer than it was. */
 let lastVersion = 0;
+
+interface BreakerRow {
+  readonly cluster: string;
+  readonly name: string;
+  readonly row: number;
+}
 
 class MainCluster {
   private config: ClusterConfig;
@@ -163,14 +176,16 @@ class MainCluster {
     this.tell();
   }
 
-  close(): void {
+  /** Returns the breaker's rows: what still runs counts in them, so they are for the caller to give back. */
+  close(): BreakerRow[] {
     this.discovery.close();
     this.health?.close();
     for (const address of this.healthRows.keys()) this.deps.rows.release(healthRow(this.config.name, address));
-    for (const kind of this.breakerRows.keys()) this.deps.rows.release(breakerRow(this.config.name, kind));
     this.deps.rows.release(epochRow(this.config.name));
     this.deps.stats.release(this.healthyHosts);
     this.deps.stats.release(this.unhealthyHosts);
+    const cluster = this.config.name;
+    return this.breakerRows.map((row, kind) => ({ cluster, name: breakerRow(cluster, kind), row }));
   }
 
   snapshot(): ClusterSnapshot {

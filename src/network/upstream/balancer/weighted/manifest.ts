@@ -6,12 +6,16 @@ import type { Host } from '../../host.js';
 
 /** A new schedule begins at a random place among so many of its first picks. */
 const MAX_SKIP = 1024;
+/** Phases are multiples of 1 / PHASES; few enough that deadlines of the largest weights stay exact in a double (10^7 * 10^7 * 64 < 2^53). */
+const PHASES = 64;
+/** Near PHASES divided by the golden ratio and prime to PHASES - 1: neighbours in the list get phases far apart. */
+const STRIDE = 38;
 
 /**
- * Earliest deadline first: the k-th turn of a host of weight w is due at (k + 1/2) / w, the middle of its share of time, and the
- * host with the earliest turn is next. After as many picks as the weights add up to, every host had exactly its weight of turns
- * and the schedule begins again, so this holds for any run of that many picks. Deadlines are compared as fractions of whole
- * numbers: no rounding, however long it runs. Equal weights are a plain turn.
+ * Earliest deadline first: the k-th turn of a host of weight w is due at (k + phase) / w, and the host with the earliest turn is
+ * next. After as many picks as the weights add up to, every host had exactly its weight of turns and the schedule begins again, so
+ * this holds for any run of that many picks. Phases differ, or all light hosts would have their turns in a row. Deadlines are
+ * compared as fractions of whole numbers: no rounding, however long it runs. Equal weights are a plain turn.
  */
 class Weighted implements Balancer {
   private hosts: readonly Host[] = [];
@@ -80,8 +84,8 @@ class Weighted implements Balancer {
 
   /** Whether the next turn of host `a` is due before that of `b`; the order of the list decides between equals. */
   private before(a: number, b: number): boolean {
-    const left = (2 * this.turns[a]! + 1) * this.weights[b]!;
-    const right = (2 * this.turns[b]! + 1) * this.weights[a]!;
+    const left = (PHASES * this.turns[a]! + phase(a)) * this.weights[b]!;
+    const right = (PHASES * this.turns[b]! + phase(b)) * this.weights[a]!;
     return left === right ? a < b : left < right;
   }
 
@@ -90,6 +94,11 @@ class Weighted implements Balancer {
     for (let i = 0; i < hosts.length; i++) if (hosts[i] !== this.hosts[i] || weights[i] !== this.weights[i]) return false;
     return true;
   }
+}
+
+/** Of the host at an index, in 1 / PHASES; above 0 and below 1. */
+function phase(index: number): number {
+  return 1 + ((index * STRIDE) % (PHASES - 1));
 }
 
 /** The shares divided by what divides them all, so that 100, 100, 100 is as short a schedule as 1, 1, 1. */
