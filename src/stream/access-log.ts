@@ -61,9 +61,10 @@ const accessLog = z.strictObject({
 });
 export type AccessLogConfig = z.output<typeof accessLog>;
 
-/** The section `access_log`: one log, a list, or false for none. */
+/** The section `access_log`: one log, a list, the path of one, or false for none. */
 export const accessLogSchema = z.union([
   z.literal(false).transform((): AccessLogConfig[] => []),
+  z.string().transform((path): AccessLogConfig[] => [accessLog.parse({ path })]),
   z.array(accessLog),
   accessLog.transform((one): AccessLogConfig[] => [one]),
 ]);

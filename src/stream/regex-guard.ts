@@ -2,7 +2,7 @@
 
 /**
  * V8 backtracks, so an expression that can read the same text in many ways takes time exponential (nested repetition) or of a high
- * power (several repetitions side by side) in the length of what a client sent. Three limits keep one match below some
+ * power (several repetitions side by side) in the length of what a client sent. Three limits keep one match below ten
  * milliseconds: repeated groups must be told apart by a separator, at most three repetitions that overlap may follow one another,
  * and a longer text than `maxSubject` never matches. The check errs on the side of refusal.
  */
@@ -45,7 +45,7 @@ export function guardedRegex(source: string, options: { readonly ignoreCase?: bo
   if (typeof overlapping === 'string') return overlapping;
   // Without an anchor every place of the text is tried as a beginning, which costs as much as one more repetition.
   const power = overlapping + (options.whole === false && !source.startsWith('^') ? 1 : 0);
-  return new GuardedRegex(source, regex, power <= 2 ? 2048 : power === 3 ? 512 : 128);
+  return new GuardedRegex(source, regex, power <= 2 ? 2048 : power === 3 ? 256 : 64);
 }
 
 interface Atom {

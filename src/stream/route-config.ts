@@ -67,7 +67,7 @@ const textMatchShape = {
   prefix: option(text(), { optional: true, doc: 'The value begins with this.' }),
   suffix: option(text(), { optional: true, doc: 'The value ends with this.' }),
   contains: option(text(), { optional: true, doc: 'The value contains this.' }),
-  regex: option(regex(true), { optional: true, doc: 'The whole value matches this regular expression; a value longer than 2048 characters (512 with three repetitions) never does.' }),
+  regex: option(regex(true), { optional: true, doc: 'The whole value matches this regular expression; a value longer than 2048 characters (256 with three repetitions) never does.' }),
   present: option(z.literal(true), { optional: true, doc: 'There is a value.' }),
   absent: option(z.literal(true), { optional: true, doc: 'There is no value.' }),
   invert: option(flag(), { default: false, doc: 'The opposite: also true where there is no value. Default false.' }),
