@@ -219,15 +219,14 @@ export class Stats {
       found.users++;
       return found.series;
     }
-    if (key !== overflowKey(name) && named.series++ >= this.#maxSeries) {
-      named.series--;
-      return this.#series(kind, name, help, OVERFLOW_LABELS);
-    }
+    const overflow = key === overflowKey(name);
+    if (!overflow && named.series >= this.#maxSeries) return this.#series(kind, name, help, OVERFLOW_LABELS);
     const { segment, slot } = this.#allocate(kind);
     const slots = this.#segments[segment]!;
     const series = kind === 'counter' ? new Counter(slots, slot) : kind === 'gauge' ? new Gauge(slots, slot) : new Histogram(slots, slot);
     const descriptor: SeriesDescriptor = { id: this.#nextId++, key, kind, name, help: named.help, labels: { ...labels }, segment, slot };
     const entry: Entry = { descriptor, series, users: 1 };
+    if (!overflow) named.series++;
     this.#byKey.set(key, entry);
     this.#bySeries.set(series, entry);
     this.#tell('added', descriptor);

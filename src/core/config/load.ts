@@ -104,7 +104,8 @@ export function loadText(text: string, file: string, env: Environment = process.
     stringKeys: true,
     uniqueKeys: true,
     version: '1.2',
-    logLevel: 'silent',
+    resolveKnownTags: false,
+    logLevel: 'error',
   });
   const position = (offset: number): Position => {
     const { line, col } = lines.linePos(Math.min(Math.max(offset, 0), text.length));
@@ -113,7 +114,9 @@ export function loadText(text: string, file: string, env: Environment = process.
   const problems: Problem[] = [];
   for (const e of [...document.errors, ...document.warnings]) {
     const expected = e.code === 'DUPLICATE_KEY' ? 'the key occurs twice' : firstSentence(e.message);
-    problems.push({ file, ...position(e.pos[0]), path: '', expected, got: '', hint: '' });
+    const at = position(e.pos[0]);
+    const hint = bareVariable.test(text.split('\n', at.line)[at.line - 1] ?? '') ? 'within { } and [ ] a variable must be quoted: "${NAME}"' : '';
+    problems.push({ file, ...at, path: '', expected, got: '', hint });
   }
   const converter = new Converter(document, env);
   const parsed = problems.length === 0;
@@ -170,6 +173,9 @@ export function loadFile(file: string, env: Environment = process.env): Loaded {
   }
   return loadText(text, file, env);
 }
+
+/** A variable that YAML takes for the start of a map: not quoted, in a list or map that is written in one line. */
+const bareVariable = /(?:^|[^$])[[{][^"']*\$\{/;
 
 function firstSentence(message: string): string {
   const line = message.split('\n')[0]!;
