@@ -1,0 +1,21 @@
+// Everything that carries traffic in one worker: built from a configuration, changed live by a newer one, drained and closed.
+import type { Catalog } from '../core/manifest.js';
+import type { SharedLevels } from '../core/levels.js';
+import type { Log } from '../core/log.js';
+import type { Stats } from '../core/stats.js';
+import type { Connection } from '../network/connection.js';
+import { Listener } from '../network/listener.js';
+import type { Cluster } from '../network/upstream/cluster.js';
+import { ClusterManager } from '../network/upstream/manager.js';
+import { AccessLog } from '../stream/access-log.js';
+import { FilterChain } from '../stream/chain.js';
+import type { StreamFilterManifest } from '../stream/filter.js';
+import { MessageListener } from '../stream/listener.js';
+import { Upstreams } from '../stream/pool/upstreams.js';
+import type { Protocol, ProtocolManifest } from '../stream/protocol.js';
+import { Captures } from '../stream/record.js';
+import { RouteTable } from '../stream/router.js';
+import type { Terminal, TerminalManifest } from '../stream/terminal.js';
+import type { Version, WorkerAnswer } from './messages.js';
+import type { Config, ListenerConfig } from './model.js';
+import type { ConnectionState, ListenerState } from './operations.js';
