@@ -20,11 +20,11 @@ afterEach(() => restore());
 
 class Recorder implements DeadlineOwner {
   readonly fired: { kind: number; at: number }[] = [];
-  then: ((kind: number) => void) | null = null;
+  whenFired: ((kind: number) => void) | null = null;
 
   onDeadline(kind: number): void {
     this.fired.push({ kind, at: now() });
-    this.then?.(kind);
+    this.whenFired?.(kind);
   }
 }
 
@@ -142,12 +142,12 @@ test('an owner may set, cancel and re-arm any deadline when called', () => {
   a.set(100);
   b.set(100);
   c.set(100);
-  owner.then = (kind) => {
+  owner.whenFired = (kind) => {
     if (kind !== 1) return;
     b.cancel();
     c.set(100);
     a.set(40);
-    owner.then = null;
+    owner.whenFired = null;
   };
   fake.advance(100 + TICK_MS);
   assert.deepEqual(owner.fired.map((f) => f.kind), [1], 'b was cancelled, c moved, though due in the same tick');

@@ -17,7 +17,7 @@ test('the same seed gives the same sequence, another seed another', () => {
 
 test('numbers are spread evenly over the range', () => {
   const undo = setRandom(7);
-  const counts = new Array<number>(10).fill(0);
+  const counts = Array.from({ length: 10 }, () => 0);
   let sum = 0;
   for (let i = 0; i < 100_000; i++) {
     const n = randomInt(10);
