@@ -1,7 +1,8 @@
 // Bytes of memory for each idle client connection: plain after one request, plain and silent, and TLS.
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseDocument } from 'yaml';
 import { median } from '../figure.js';
 import { type RunningLoad, startLoad } from '../load/tools.js';
 import { restingKb } from '../site.js';
@@ -63,18 +64,20 @@ async function measure(name: string, hold: Hold, count: number, holdSeconds: num
   }
 }
 
-/** A config that terminates TLS on LISTEN, and its certificate; undefined when openssl is not there to make one. */
-function tlsConfig(dir: string): string | undefined {
-  const folder = join(dir, 'tls');
-  mkdirSync(folder, { recursive: true });
-  const [cert, key, config] = ['cert.pem', 'key.pem', 'tls.yaml'].map((file) => join(folder, file)) as [string, string, string];
+/** The example config with a certificate of its own on its listener; why not, when it cannot be made. */
+function tlsConfig(options: SoakOptions): { config: string } | { why: string } {
+  if (options.command !== undefined) return { why: 'only Sluice is' };
+  const example = 'configs/http.yaml';
+  if (!existsSync(example)) return { why: `${example} is missing` };
+  const [cert, key, config] = ['cert.pem', 'key.pem', 'tls.yaml'].map((file) => join(options.site.dir, file)) as [string, string, string];
   const ask = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=bench.local', '-keyout', key, '-out', cert];
-  if (spawnSync('openssl', ask).status !== 0) return undefined;
-  writeFileSync(config, TLS_YAML.replace('CERT', cert).replace('KEY', key));
-  return config;
+  const made = spawnSync('openssl', ask, { encoding: 'utf8' });
+  if (made.status !== 0) return { why: `openssl made no certificate: ${made.error?.message ?? made.stderr.trim()}` };
+  const document = parseDocument(readFileSync(example, 'utf8'));
+  document.setIn(['listeners', 0, 'tls'], { certificates: [{ cert, key }] });
+  writeFileSync(config, document.toString());
+  return { config };
 }
-
-const TLS_YAML = 'TODO';
 
 export const soak: Soak = {
   summary: 'memory of each of 10,000 idle connections (--connections), plain and TLS',
@@ -84,9 +87,9 @@ export const soak: Soak = {
       startLoad(['hold', '--port', String(port), '--connections', String(count), '--seconds', String(seconds), ...more], options.site.loadCore);
     const all = [await measure('idle after a request', load(), count, SETTLE_SECONDS, options, {}), await measure('silent since accepted', load('--silent'), count, SILENT_SECONDS, options, {})];
     const notes: string[] = [];
-    const config = options.command === undefined ? tlsConfig(options.site.dir) : undefined;
-    if (config === undefined) notes.push('TLS not measured: needs Sluice and openssl');
-    else all.push(await measure('TLS, idle after a request', (port, seconds) => holdTls(port, count, seconds), count, SETTLE_SECONDS, options, { config }));
+    const tls = tlsConfig(options);
+    if ('why' in tls) notes.push(`TLS not measured: ${tls.why}`);
+    else all.push(await measure('TLS, idle after a request', (port, seconds) => holdTls(port, count, seconds), count, SETTLE_SECONDS, options, { config: tls.config }));
     return {
       lines: [
         `idle connections, ${count} held after ${count} opened and closed:`,
