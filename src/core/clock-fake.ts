@@ -3,7 +3,6 @@ import type { Clock } from './clock.js';
 
 interface Timer {
   at: number;
-  order: number;
   fn: () => void;
 }
 
@@ -14,7 +13,6 @@ const MAX_FIRED = 1_000_000;
 export class FakeClock implements Clock {
   #now: number;
   readonly #wallOffset: number;
-  #order = 0;
   readonly #timers = new Set<Timer>();
 
   /** `start`: first value of `now`; `wall`: epoch milliseconds at that moment. */
@@ -32,7 +30,7 @@ export class FakeClock implements Clock {
   }
 
   setTimeout(fn: () => void, ms: number): unknown {
-    const timer = { at: this.#now + Math.max(ms, 0), order: this.#order++, fn };
+    const timer = { at: this.#now + Math.max(ms, 0), fn };
     this.#timers.add(timer);
     return timer;
   }
@@ -67,9 +65,8 @@ export class FakeClock implements Clock {
 
   #next(): Timer | null {
     let first: Timer | null = null;
-    for (const t of this.#timers) {
-      if (first === null || t.at < first.at || (t.at === first.at && t.order < first.order)) first = t;
-    }
+    // A set keeps the order of creation, which decides between equal times.
+    for (const timer of this.#timers) if (first === null || timer.at < first.at) first = timer;
     return first;
   }
 }

@@ -32,6 +32,20 @@ test('numbers are spread evenly over the range', () => {
   assert.ok(Math.abs(sum / 100_000 - 0.5) < 0.01);
 });
 
+test('undoing a seed goes on with the former sequence', () => {
+  const outer = setRandom(21);
+  const wanted = [random(), random(), random()];
+  outer();
+  const again = setRandom(21);
+  assert.equal(random(), wanted[0]);
+  setRandom(5)();
+  const inner = setRandom(6);
+  random();
+  inner();
+  assert.deepEqual([random(), random()], wanted.slice(1));
+  again();
+});
+
 test('a function can stand in, and undoing restores the sequence where it was', () => {
   const outer = setRandom(3);
   random();

@@ -128,6 +128,8 @@ class Collector {
   }
 
   #take(issue: z.core.$ZodIssue, path: Path): void {
+    // What an unset variable left behind is not the user's mistake a second time.
+    if (this.#loaded.faulty.some((faulty) => startsWith(path, faulty))) return;
     const said = noteOf(issue);
     if (issue.code === 'unrecognized_keys') {
       for (const key of issue.keys) this.#unknown([...path, key], key, said.known ?? []);
@@ -182,15 +184,7 @@ export function check<T>(schema: z.ZodType<T>, loaded: Loaded): Checked<T> {
   const result = schema.safeParse(loaded.data, { error: (issue) => MARK + JSON.stringify(note(issue)) });
   if (result.success && loaded.problems.length === 0) return { ok: true, value: deepFreeze(result.data) };
   const collector = new Collector(loaded);
-  if (!result.success) {
-    // What an unset variable left behind is not the user's mistake a second time.
-    const faulty = new Set(loaded.faulty.map(pathText));
-    collector.take(
-      result.error.issues.filter((issue) => !loaded.faulty.some((path) => startsWith(issue.path as Path, path))),
-      [],
-    );
-    collector.problems.splice(0, Infinity, ...collector.problems.filter((p) => !faulty.has(p.path)));
-  }
+  if (!result.success) collector.take(result.error.issues, []);
   return { ok: false, problems: sortProblems([...loaded.problems, ...collector.problems]) };
 }
 

@@ -105,6 +105,8 @@ test('unset variables and wrong values are told together, and an unset one only 
     'c.yaml:2:10: filters: expected a list, got 3',
   ]);
   assert.equal(problems('clusters: {c: {hosts: "${NOPE}"}}').length, 1);
+  assert.equal(problems('clusters: {c: {hosts: "a${NOPE},b"}}').length, 1, 'nothing of its parts');
+  assert.equal(problems('routes: [{redirect: x, code: "3${NOPE}"}]').length, 1, 'nothing within alternatives');
 });
 
 test('a variable counts as what it stands for', () => {
