@@ -83,7 +83,8 @@ function refuse(context: Refinement, expected: string, path: (string | number)[]
 
 function oneOperator(value: Given & { readonly ignore_case?: boolean }, context: Refinement): void {
   const given = operators.filter((key) => value[key] !== undefined);
-  if (given.length !== 1) refuse(context, `exactly one of ${operators.join(', ')}`, [], given.length === 0 ? '' : `found ${given.join(' and ')}`);
+  // The complaint is about a key and not about the map: that it is a map tells which form was meant.
+  if (given.length !== 1) refuse(context, `exactly one of ${operators.join(', ')}`, [given[1] ?? operators[0]], given.length === 0 ? '' : `found ${given.join(' and ')}`);
   if (value.ignore_case === true && value['regex'] === undefined) refuse(context, 'a regex to go with it', ['ignore_case']);
 }
 
