@@ -4,6 +4,7 @@ import type { StreamFilter } from './filter.js';
 
 export class FilterChain {
   readonly request: readonly StreamFilter[];
+  readonly route: readonly StreamFilter[];
   /** Reverse order of configuration: the filter nearest to the upstream sees the reply first. */
   readonly reply: readonly StreamFilter[];
   readonly done: readonly StreamFilter[];
@@ -17,6 +18,7 @@ export class FilterChain {
   constructor(filters: readonly StreamFilter[]) {
     this.all = filters;
     this.request = filters.filter((f) => f.onRequest !== undefined);
+    this.route = filters.filter((f) => f.onRoute !== undefined);
     this.reply = filters.filter((f) => f.onReply !== undefined).reverse();
     this.done = filters.filter((f) => f.onDone !== undefined);
     const requestBody = filters.filter((f) => f.requestBody !== undefined && f.requestBody !== 'pass');

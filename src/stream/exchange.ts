@@ -4,10 +4,10 @@ import type { ReasonCode, ReasonContext } from '../core/reason.js';
 import { PAUSE_HOLD } from '../network/connection.js';
 import { Gather } from './body.js';
 import { ExchangeUpstream } from './exchange-upstream.js';
-import { CONTINUE, HOLD } from './filter.js';
+import { CONTINUE, HOLD, type StreamFilter } from './filter.js';
 import { ONEWAY, type Head } from './head.js';
 import type { MessageListener } from './listener.js';
-import { CLUSTER, DONE, HOST, POOL, REPLY, REPLY_FILTERS, REQUEST_BODY, REQUEST_FILTERS, RETRY, ROUTE, SEND, WAIT } from './phases.js';
+import { CLUSTER, DONE, HOST, POOL, REPLY, REPLY_FILTERS, REQUEST_BODY, REQUEST_FILTERS, RETRY, ROUTE, ROUTE_FILTERS, SEND, WAIT } from './phases.js';
 import { NOTE_TUNNEL } from './record.js';
 import { REDIRECT, TERMINAL, TO_CLUSTER, TO_WEIGHTED, type Route, type TerminalAction } from './route.js';
 import type { Session } from './session.js';
@@ -95,7 +95,7 @@ export class Exchange extends ExchangeUpstream {
 
   protected run(): void {
     if (this.phase === REQUEST_FILTERS) {
-      if (this.chain!.request.length > 0 && !this.runRequestFilters()) return;
+      if (this.chain!.request.length > 0 && !this.runRequestFilters(this.chain!.request, false)) return;
       this.phase = REQUEST_BODY;
     }
     if (this.phase === REQUEST_BODY) {
@@ -104,10 +104,14 @@ export class Exchange extends ExchangeUpstream {
     }
     if (this.phase === ROUTE) {
       if (!this.findRoute()) return;
+      this.phase = ROUTE_FILTERS;
+    }
+    if (this.phase === ROUTE_FILTERS) {
+      if (this.chain!.route.length > 0 && !this.runRequestFilters(this.chain!.route, true)) return;
       this.phase = CLUSTER;
     }
     if (this.phase === CLUSTER) {
-      if (!this.findCluster()) return;
+      if (!this.takeAction() || !this.findCluster()) return;
       this.phase = HOST;
     }
     if (this.phase === HOST) this.findHost();
@@ -149,15 +153,14 @@ export class Exchange extends ExchangeUpstream {
     return code === 'breaker-pending' ? limits.max_pending : limits.max_connections;
   }
 
-  protected runRequestFilters(): boolean {
-    const list = this.chain!.request;
+  protected runRequestFilters(list: readonly StreamFilter[], routed: boolean): boolean {
     const generation = this.generation;
     while (this.filter < list.length) {
       const f = list[this.filter++]!;
       let verdict: number;
       this.inFilter = true;
       try {
-        verdict = f.onRequest!(this, this.requestHead!);
+        verdict = routed ? f.onRoute!(this, this.requestHead!) : f.onRequest!(this, this.requestHead!);
       } catch (error) {
         this.inFilter = false;
         this.threw(f, error);
@@ -210,12 +213,17 @@ export class Exchange extends ExchangeUpstream {
     }
     this.route = route;
     this.record.routeName = route.name;
-    const action = route.action;
+    return true;
+  }
+
+  /** Routes that end here: redirects, direct responses, terminals. False when the action took the exchange. */
+  private takeAction(): boolean {
+    const head = this.requestHead!;
+    const action = this.route!.action;
     if (action.kind === TO_CLUSTER || action.kind === TO_WEIGHTED) return true;
     if (action.kind === TERMINAL) {
       if (!this.requestDone) {
         this.keepRequest();
-        this.phase = ROUTE;
         return false;
       }
       this.runTerminal();
@@ -275,7 +283,7 @@ export class Exchange extends ExchangeUpstream {
     this.moved++;
     if (last) this.requestEnded();
     if (this.replyDone) return;
-    const gathering = this.phase === REQUEST_BODY || (this.phase === ROUTE && this.route?.action.kind === TERMINAL);
+    const gathering = this.phase === REQUEST_BODY || (this.phase === CLUSTER && this.route?.action.kind === TERMINAL);
     if (gathering) {
       this.gather(buf, start, end, this.chain!.requestBody?.whole ? this.chain!.requestBody.limit : MAX_TERMINAL_BODY);
       if (last && this.phase !== DONE) {
@@ -304,7 +312,7 @@ export class Exchange extends ExchangeUpstream {
     if (this.phase === DONE || this.replyDone) return;
     this.moved++;
     this.requestEnded();
-    if (this.phase === REQUEST_BODY || (this.phase === ROUTE && this.route?.action.kind === TERMINAL)) {
+    if (this.phase === REQUEST_BODY || (this.phase === CLUSTER && this.route?.action.kind === TERMINAL)) {
       this.run();
       return;
     }

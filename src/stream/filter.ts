@@ -33,6 +33,8 @@ export interface StreamFilter {
   readonly name: string;
   /** Request head, in order of configuration. `exchange.requestHead` is the head; it may be edited. */
   onRequest?(exchange: Exchange, head: Head): Verdict;
+  /** Request head again, once its route is known (`exchange.route`, with the route's options for this filter in `route.filters`). */
+  onRoute?(exchange: Exchange, head: Head): Verdict;
   /** Reply head, in reverse order. */
   onReply?(exchange: Exchange, head: Head): Verdict;
   readonly requestBody?: BodyMode;

@@ -162,6 +162,7 @@ test('filters run in order on requests and in reverse on replies', () => {
   const named = (name: string): StreamFilter => ({
     name,
     onRequest: () => (order.push(`${name} request`), CONTINUE),
+    onRoute: (exchange) => (order.push(`${name} on route ${exchange.route!.name}`), CONTINUE),
     onReply: () => (order.push(`${name} reply`), CONTINUE),
     onDone: () => void order.push(`${name} done`),
   });
@@ -171,7 +172,7 @@ test('filters run in order on requests and in reverse on replies', () => {
   h.upstream().take();
   h.upstream().feed(OK);
   c.take();
-  assert.deepEqual(order, ['a request', 'b request', 'b reply', 'a reply', 'a done', 'b done']);
+  assert.deepEqual(order, ['a request', 'b request', 'a on route all', 'b on route all', 'b reply', 'a reply', 'a done', 'b done']);
 });
 
 test('a filter that throws ends its exchange with filter-threw and nothing else, wherever it throws', () => {
