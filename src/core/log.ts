@@ -171,10 +171,11 @@ export async function configureLog(options: { level?: LogLevel; format?: LogForm
   format = options.format ?? format;
   if (format === 'text') json = null;
   if (format === 'json' && json === null) {
-    const { pino } = await import('pino');
+    // The default export: a bundle has no other of a CommonJS module.
+    const { default: make } = await import('pino');
     // Another call may have asked for text meanwhile.
     if (format !== 'json') return;
-    json = jsonBy(pino);
+    json = jsonBy(make);
     generation++;
   }
 }

@@ -34,8 +34,9 @@ function histogramValues(series: SeriesValue, into: PrometheusValue[]): void {
 
 /** The text of a scrape: every series of the view, histograms in seconds. */
 export async function toPrometheus(view: StatsView): Promise<string> {
-  const { Registry } = await import('prom-client');
-  const registry = new Registry();
+  // The default export: a bundle has no other of a CommonJS module.
+  const { default: prometheus } = await import('prom-client');
+  const registry = new prometheus.Registry();
   const byName = new Map<string, SeriesValue[]>();
   for (const series of view.collect()) {
     const list = byName.get(series.name);
