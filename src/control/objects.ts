@@ -99,7 +99,7 @@ export function isListenedOn(host: ClusterConfig['hosts'][number]['address'], li
   const at = listener.address;
   if (host.path !== undefined || at.path !== undefined) return host.path === at.path;
   if (host.port !== at.port || at.port === 0) return false;
-  const loopback = (name: string): boolean => name === 'localhost' || name === '::1' || /^127\./.test(name);
+  const loopback = (name: string): boolean => name === 'localhost' || name === '::1' || name.startsWith('127.');
   if (WILDCARDS.has(at.host)) return loopback(host.host) || own.has(host.host);
   return host.host === at.host || (loopback(host.host) && at.host === 'localhost') || (host.host === 'localhost' && loopback(at.host));
 }

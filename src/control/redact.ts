@@ -1,0 +1,28 @@
+// Takes secrets out of a configuration before anybody is shown it: by the name of the option, by the name of the header, by the look of the value.
+
+const SECRET_NAME = /pass(word|wd|phrase)?$|secret|token|credential|private_key|api_?key/i;
+/** Options whose names end like that of a secret and that hold the path of one. */
+const PATH_NAME = /_(file|path)$/i;
+const SECRET_HEADER = /^(authorization|proxy-authorization|cookie|set-cookie)$|api-?key|token|secret|password/i;
+const PRIVATE_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
+const USER_INFO = /(:\/\/[^/:@\s]*:)[^/@\s]+@/g;
+
+export const HIDDEN = '***';
+
+function redactText(value: string): string {
+  return PRIVATE_KEY.test(value) ? HIDDEN : value.replace(USER_INFO, `$1${HIDDEN}@`);
+}
+
+/** A copy in which every secret reads "***"; empty values stay empty, so that it shows that none is set. */
+export function redact(value: unknown): unknown {
+  if (typeof value === 'string') return redactText(value);
+  if (value === null || typeof value !== 'object') return value;
+  if (Array.isArray(value)) return value.map(redact);
+  const copy: Record<string, unknown> = {};
+  for (const [key, part] of Object.entries(value)) {
+    const hide = (SECRET_NAME.test(key) && !PATH_NAME.test(key)) || SECRET_HEADER.test(key);
+    const scalar = typeof part === 'string' || typeof part === 'number';
+    copy[key] = hide && scalar && part !== '' ? HIDDEN : redact(part);
+  }
+  return copy;
+}
