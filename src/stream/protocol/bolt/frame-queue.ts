@@ -1,0 +1,119 @@
+// Long frames on the sending side: their content arrives in pieces, and nothing else may be written between the pieces.
+import { BlockOutput, type Output } from '../../../core/bytes.js';
+import { checksum, putU32 } from './frame.js';
+
+/** A frame whose head was written and whose content follows, or complete frames that wait behind one. */
+export class QueuedFrame {
+  readonly id: number;
+  /** Content bytes still to come. */
+  left: number;
+  done: boolean;
+  /** What waits; null while this frame is the one being written. */
+  block: BlockOutput | null;
+  readonly crc: boolean;
+  /** Checksum of what was written of it so far. */
+  sum: number;
+
+  constructor(id: number, left: number, crc: boolean, block: BlockOutput | null) {
+    this.id = id;
+    this.left = left;
+    this.done = false;
+    this.crc = crc;
+    this.block = block;
+    this.sum = 0;
+  }
+}
+
+/**
+ * At most one frame is open on the wire; whatever is encoded meanwhile waits here in order. Made by a codec when its first long frame
+ * begins, so that most connections have none.
+ */
+export class FrameQueue {
+  private open: QueuedFrame | null = null;
+  private waiting: QueuedFrame[] = [];
+  /** True once a frame was given up half way: nothing sensible can follow it on this connection. */
+  broken = false;
+
+  get busy(): boolean {
+    return this.open !== null;
+  }
+
+  /** Bytes that wait behind the open frame. */
+  get held(): number {
+    let sum = 0;
+    for (const frame of this.waiting) sum += frame.block!.writer.pos;
+    return sum;
+  }
+
+  /** Where a complete frame goes now: `out` itself, or behind what waits. */
+  behind(out: Output): Output {
+    if (this.open === null) return out;
+    let last = this.waiting[this.waiting.length - 1];
+    if (last === undefined || !last.done) {
+      last = new QueuedFrame(-1, 0, false, new BlockOutput());
+      last.done = true;
+      this.waiting.push(last);
+    }
+    return last.block!;
+  }
+
+  /** Begins a frame with `length` bytes of content to come; the caller writes its head to `block`, or to its output where that is null. */
+  begin(id: number, length: number, crc: boolean): QueuedFrame {
+    const frame = new QueuedFrame(id, length, crc, this.open === null ? null : new BlockOutput(4096));
+    if (this.open === null) this.open = frame;
+    else this.waiting.push(frame);
+    return frame;
+  }
+
+  /** Content of frame `id`. More or less of it than its head says is a programmer mistake: RangeError. */
+  data(out: Output, id: number, buf: Uint8Array, start: number, end: number, last: boolean): void {
+    const frame = this.find(id);
+    if (frame === null) return;
+    const n = end - start;
+    if (n > frame.left || (last && n !== frame.left)) throw new RangeError(`content of frame ${id} differs from its length by ${n - frame.left} bytes`);
+    frame.left -= n;
+    const to = frame.block ?? out;
+    if (n > 0) {
+      if (frame.crc) frame.sum = checksum(buf, start, end, frame.sum);
+      to.write(buf, start, end);
+    }
+    if (!last) return;
+    if (frame.crc) {
+      const w = to.out(4);
+      putU32(w.buf, w.pos, frame.sum);
+      w.pos += 4;
+    }
+    frame.done = true;
+    if (frame === this.open) this.next(out);
+  }
+
+  /** Gives frame `id` up; true where nothing of it had been written, or nothing is missing. */
+  drop(id: number): boolean {
+    const frame = this.find(id);
+    if (frame === null) return true;
+    if (frame === this.open) {
+      this.broken = true;
+      return false;
+    }
+    this.waiting.splice(this.waiting.indexOf(frame), 1);
+    return true;
+  }
+
+  private find(id: number): QueuedFrame | null {
+    const open = this.open;
+    if (open !== null && open.id === id) return open;
+    for (const frame of this.waiting) if (!frame.done && frame.id === id) return frame;
+    return null;
+  }
+
+  private next(out: Output): void {
+    this.open = null;
+    while (this.open === null && this.waiting.length > 0) {
+      const frame = this.waiting.shift()!;
+      const { buf, pos } = frame.block!.writer;
+      frame.block = null;
+      out.give(buf, 0, pos);
+      if (!frame.done) this.open = frame;
+    }
+  }
+}

@@ -1,0 +1,23 @@
+// Bolt for the catalog: its options and how to make it.
+import { flag, option, section, size } from '../../../core/config/schema.js';
+import type { ProtocolManifest } from '../../protocol.js';
+import { DEFAULT_MAX_FRAME } from './codec.js';
+import { BoltProtocol, type BoltOptions } from './protocol.js';
+
+const doc = 'SOFABolt v1 and v2, as spoken by SOFARPC: requests, one-way requests and heartbeats in either direction over shared connections.';
+
+const schema = section({
+  max_frame: option(size(DEFAULT_MAX_FRAME), { doc: 'Largest frame accepted. A larger one is refused and its connection closed.' }),
+  goaway: option(flag(), {
+    default: true,
+    doc: 'Whether clients are sent a go-away frame when the listener drains. Clients of SOFABolt that do not know the command close the connection at once, with the calls that run on it.',
+  }),
+}, 'Options of the protocol bolt.');
+
+export const manifest: ProtocolManifest = {
+  kind: 'protocol',
+  name: 'bolt',
+  doc,
+  schema,
+  create: (options) => new BoltProtocol(options as BoltOptions),
+};
