@@ -90,6 +90,6 @@ export interface Operations {
   reload(): Promise<readonly string[]>;
   /** Not ready, tell peers, keep accepting, finish; the process ends when done or at the deadline. Resolves when it began. */
   drain(): Promise<void>;
-  /** Drains, with the deadline given in ms (0: now), and ends the process. */
-  stop(deadlineMs: number): Promise<void>;
+  /** Drains, with the deadline given in ms (0: now; left out: `drain_timeout` of the configuration), and ends the process. */
+  stop(deadlineMs?: number): Promise<void>;
 }
