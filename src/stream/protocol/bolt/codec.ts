@@ -1,6 +1,6 @@
 // The Bolt codec of one connection, the same for both roles: v1 and v2 frames in any mix, either side may originate requests.
 import type { Output } from '../../../core/bytes.js';
-import type { ReasonCode, ReasonContext } from '../../../core/reason.js';
+import { reasons, type ReasonCode, type ReasonContext } from '../../../core/reason.js';
 import { ONEWAY, REPLY, REQUEST, type Head } from '../../head.js';
 import type { Codec, CodecSink, LocalReply, Role } from '../../protocol.js';
 import { encodeHead, encodeWhole } from './encode.js';
@@ -10,7 +10,8 @@ import {
   V2, buildFrame, checksum, crcLength, frameLength, i32, idOffset, putU32, u16,
 } from './frame.js';
 import { BoltHead } from './head.js';
-import { buildLocalReply } from './local-reply.js';
+import { DRAFT } from './hessian.js';
+import { buildLocalReply, mirrorOfFrame } from './local-reply.js';
 import { httpOfStatus } from './status.js';
 
 /** Frames up to this size are gathered and delivered whole; longer ones pass in pieces. */
@@ -49,7 +50,7 @@ export class BoltCodec implements Codec {
     this.goAway = goAway;
   }
 
-  /** True when a frame was begun and given up: the peer waits for content that never comes. */
+  /** True when a frame was begun and given up, so that the peer waits for content that never comes, or when too much waits behind one. */
   get mustClose(): boolean {
     return this.queue !== null && this.queue.broken;
   }
@@ -274,10 +275,17 @@ export class BoltCodec implements Codec {
     if (crc !== 0) frame.sum = checksum(buf, start, end);
   }
 
-  /** Bolt cannot call a request back: a late reply has an id nobody waits for. Only a frame cut half way closes (`mustClose`). */
-  encodeReset(_out: Output, id: number, _code: ReasonCode): boolean {
-    this.release(id);
-    return false;
+  /**
+   * Bolt cannot call a request back: a late reply has an id nobody waits for. A frame that is cut half way costs the connection
+   * (`mustClose`). A long reply of which nothing was written yet becomes an error reply: only then the peer is told, and the answer is true.
+   */
+  encodeReset(out: Output, id: number, code: ReasonCode): boolean {
+    const frame = this.queue === null ? null : this.queue.drop(id);
+    if (frame === null) return false;
+    const { buf } = frame.block!.writer;
+    if (buf[buf[0] === V2 ? 2 : 1] !== TYPE_RESPONSE) return false;
+    this.encodeLocalReply(out, id, { code, status: reasons[code].http, body: '', headers: [], mirror: mirrorOfFrame(buf, 0, DRAFT), close: false });
+    return true;
   }
 
   encodeLocalReply(out: Output, id: number, reply: LocalReply): void {

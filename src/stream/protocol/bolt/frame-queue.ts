@@ -2,6 +2,9 @@
 import { BlockOutput, type Output } from '../../../core/bytes.js';
 import { checksum, putU32 } from './frame.js';
 
+/** Most bytes that may wait behind an open frame; more of them break the connection, whose peer takes too long to be waited for. */
+export const MAX_HELD = 32 * 1024 * 1024;
+
 /** A frame whose head was written and whose content follows, or complete frames that wait behind one. */
 export class QueuedFrame {
   readonly id: number;
@@ -31,7 +34,7 @@ export class QueuedFrame {
 export class FrameQueue {
   private open: QueuedFrame | null = null;
   private waiting: QueuedFrame[] = [];
-  /** True once a frame was given up half way: nothing sensible can follow it on this connection. */
+  /** True once a frame was given up half way, or too much waits: the connection is to be closed. */
   broken = false;
 
   get busy(): boolean {
@@ -48,6 +51,7 @@ export class FrameQueue {
   /** Where a complete frame goes now: `out` itself, or behind what waits. */
   behind(out: Output): Output {
     if (this.open === null) return out;
+    this.checkHeld();
     let last = this.waiting[this.waiting.length - 1];
     if (last === undefined || !last.done) {
       last = new QueuedFrame(-1, 0, false, new BlockOutput());
@@ -76,6 +80,7 @@ export class FrameQueue {
     if (n > 0) {
       if (frame.crc) frame.sum = checksum(buf, start, end, frame.sum);
       to.write(buf, start, end);
+      if (frame.block !== null) this.checkHeld();
     }
     if (!last) return;
     if (frame.crc) {
@@ -87,16 +92,20 @@ export class FrameQueue {
     if (frame === this.open) this.next(out);
   }
 
-  /** Gives frame `id` up; true where nothing of it had been written, or nothing is missing. */
-  drop(id: number): boolean {
+  /** Gives frame `id` up. Returns it where nothing of it was written yet; where some of it was, the connection is broken. */
+  drop(id: number): QueuedFrame | null {
     const frame = this.find(id);
-    if (frame === null) return true;
+    if (frame === null) return null;
     if (frame === this.open) {
       this.broken = true;
-      return false;
+      return null;
     }
     this.waiting.splice(this.waiting.indexOf(frame), 1);
-    return true;
+    return frame;
+  }
+
+  private checkHeld(): void {
+    if (this.held > MAX_HELD) this.broken = true;
   }
 
   private find(id: number): QueuedFrame | null {

@@ -2,7 +2,7 @@
 import { reasons, sentence } from '../../../core/reason.js';
 import type { LocalReply } from '../../protocol.js';
 import {
-  CLASS_EXCEPTION, CLASS_RESPONSE, CODEC_HESSIAN2, CODEC_PROTOBUF, COMMAND_RESPONSE, EMPTY, TYPE_RESPONSE, V1, buildFrame, buildHeaders,
+  CLASS_EXCEPTION, CLASS_RESPONSE, CODEC_HESSIAN2, CODEC_PROTOBUF, COMMAND_RESPONSE, EMPTY, TYPE_RESPONSE, V1, V2, buildFrame, buildHeaders,
 } from './frame.js';
 import type { BoltHead } from './head.js';
 import { DRAFT, FINAL, HessianWriter, type Dialect } from './hessian.js';
@@ -23,10 +23,13 @@ function pack(proto: number, ver1: number, codec: number, switches: number, dial
 
 /** What a reply must mirror of this request, as one number: layout, version in it, codec, switch, and the dialect of its Hessian. */
 export function mirrorOf(head: BoltHead): number {
-  const { proto, ver1, codec } = head;
-  const switches = proto === V1 ? 0 : head.buf[head.start + 11]!;
   const dialect = head.whole && head.bodyEnd > head.bodyStart && head.bodyBuf[head.bodyStart] === FINAL_DEFINITION ? FINAL : DRAFT;
-  return pack(proto, ver1, codec, switches, dialect);
+  return mirrorOfFrame(head.buf, head.start, dialect);
+}
+
+/** The same of the frame that begins at buf[at]. */
+export function mirrorOfFrame(buf: Uint8Array, at: number, dialect: Dialect): number {
+  return buf[at] === V2 ? pack(V2, buf[at + 1]!, buf[at + 10]!, buf[at + 11]!, dialect) : pack(V1, 1, buf[at + 9]!, 0, dialect);
 }
 
 /**

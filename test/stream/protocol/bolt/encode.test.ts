@@ -167,7 +167,7 @@ describe('long frames', () => {
     assert.throws(() => new BoltCodec('client').encodeRequest(out, head, 1, false), TypeError);
   });
 
-  test('given up half way close the connection; given up while they wait they vanish', () => {
+  test('of requests given up half way close the connection; given up while they wait they vanish', () => {
     const head = headOf(requestFrame({ content: pattern(300_000) }));
     const codec = new BoltCodec('client');
     const out = new BlockOutput();
@@ -183,6 +183,48 @@ describe('long frames', () => {
     assert.equal(codec.mustClose, false);
     codec.release(1);
     assert.equal(codec.mustClose, true);
+  });
+
+  test('replies given up while they wait become error replies', () => {
+    for (const parts of [{}, checked]) {
+      const codec = new BoltCodec('server');
+      const out = new BlockOutput();
+      const head = headOf(replyFrame({ ...parts, content: pattern(300_000) }));
+      codec.encodeReply(out, head, 1, false);
+      codec.encodeReply(out, head, 2, false);
+      codec.encodeData(out, 2, pattern(100), 0, 100, false);
+      assert.equal(codec.encodeReset(out, 2, 'reply-cut'), true);
+      codec.encodeData(out, 1, pattern(300_000), 0, 300_000, true);
+      const { heads, errors } = decodeAll(out.take(), 'client');
+      assert.equal(errors, 0);
+      assert.deepEqual(heads.map((h) => [h.id, h.rawStatus, h.proto]), [[1, 0, head.proto], [2, 16, head.proto]]);
+      assert.equal(codec.mustClose, false);
+      codec.encodeReply(out, head, 3, false);
+      assert.equal(codec.encodeReset(out, 3, 'reply-cut'), false);
+      assert.equal(codec.mustClose, true);
+    }
+  });
+
+  test('that keep too much waiting close the connection', () => {
+    const head = headOf(replyFrame({ content: pattern(300_000) }));
+    const codec = new BoltCodec('server');
+    const out = new BlockOutput();
+    codec.encodeReply(out, head, 1, false);
+    const reply = headOf(replyFrame({ content: pattern(250_000) }));
+    let sent = 0;
+    while (!codec.mustClose && sent < 200) {
+      codec.encodeReply(out, reply, 2, true);
+      sent++;
+    }
+    assert.ok(sent > 130 && sent < 140, `${sent} replies of 250 KB`);
+    const longCodec = new BoltCodec('server');
+    longCodec.encodeReply(out, head, 1, false);
+    const huge = headOf(replyFrame({ content: pattern(300_000) }));
+    huge.length = 64 << 20;
+    longCodec.encodeReply(out, huge, 2, false);
+    const piece = Buffer.alloc(1 << 20);
+    for (let n = 0; n < 32; n++) longCodec.encodeData(out, 2, piece, 0, piece.length, false);
+    assert.equal(longCodec.mustClose, true);
   });
 
   test('a second try goes on where the bytes of the first end', () => {
