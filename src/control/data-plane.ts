@@ -1,13 +1,15 @@
 // Everything that carries traffic in one worker: built from a configuration, changed live by a newer one, drained and closed.
-import type { Catalog } from '../core/manifest.js';
+import { clock, now } from '../core/clock.js';
 import type { SharedLevels } from '../core/levels.js';
 import type { Log } from '../core/log.js';
+import type { Catalog } from '../core/manifest.js';
 import type { Stats } from '../core/stats.js';
 import type { Connection } from '../network/connection.js';
 import { Listener } from '../network/listener.js';
 import type { Cluster } from '../network/upstream/cluster.js';
 import { ClusterManager } from '../network/upstream/manager.js';
-import { AccessLog } from '../stream/access-log.js';
+import type { ClusterSnapshot } from '../network/upstream/snapshot.js';
+import { AccessLog, LineSinks, type WriteGate } from '../stream/access-log.js';
 import { FilterChain } from '../stream/chain.js';
 import type { StreamFilterManifest } from '../stream/filter.js';
 import { MessageListener } from '../stream/listener.js';
@@ -15,7 +17,341 @@ import { Upstreams } from '../stream/pool/upstreams.js';
 import type { Protocol, ProtocolManifest } from '../stream/protocol.js';
 import { Captures } from '../stream/record.js';
 import { RouteTable } from '../stream/router.js';
-import type { Terminal, TerminalManifest } from '../stream/terminal.js';
+import type { Session } from '../stream/session.js';
+import type { TerminalManifest } from '../stream/terminal.js';
+import { RAW_PROTOCOLS } from './listener-config.js';
 import type { Version, WorkerAnswer } from './messages.js';
 import type { Config, ListenerConfig } from './model.js';
 import type { ConnectionState, ListenerState } from './operations.js';
+
+export interface DataPlaneDeps {
+  readonly stats: Stats;
+  readonly levels: SharedLevels;
+  readonly catalog: Catalog;
+  readonly log: Log;
+  /** Number of the worker, from 1. */
+  readonly self: number;
+  /** Whether other workers listen on the same addresses. */
+  readonly share: boolean;
+  readonly gate: WriteGate | null;
+}
+
+/** One listener as it is served: the sockets, and, for protocols with messages, what becomes of them. */
+interface Served {
+  config: ListenerConfig;
+  readonly network: Listener;
+  message: MessageListener | null;
+  /** What the chain was built from; the same text keeps the chain, and with it what filters count. */
+  chainKey: string;
+  chain: FilterChain;
+  logKey: string;
+  logs: readonly AccessLog[];
+  captures: Captures;
+  protocolKey: string;
+  state: ListenerState['state'];
+  error: string;
+}
+
+export class DataPlane {
+  readonly clusters: ClusterManager;
+  readonly upstreams: Upstreams;
+  private readonly deps: DataPlaneDeps;
+  private readonly sinks: LineSinks;
+  private readonly served = new Map<string, Served>();
+  private readonly leaving = new Set<Served>();
+  private catalog: Catalog;
+  private plugins = 0;
+  private draining = false;
+  private full = false;
+  private drained: (() => void) | null = null;
+  private drainPoll: unknown = null;
+
+  constructor(deps: DataPlaneDeps) {
+    this.deps = deps;
+    this.catalog = deps.catalog;
+    this.clusters = new ClusterManager({ stats: deps.stats, levels: deps.levels, catalog: deps.catalog });
+    this.upstreams = new Upstreams((cluster) => this.protocolOf(cluster));
+    this.sinks = new LineSinks({ stats: deps.stats, log: deps.log.child('access-log'), gate: deps.gate });
+  }
+
+  private protocolOf(cluster: Cluster): Protocol | null {
+    const { protocol, options } = cluster.config;
+    return protocol === '' ? null : this.makeProtocol(protocol, options);
+  }
+
+  private makeProtocol(name: string, options: unknown): Protocol {
+    const manifest = this.catalog.find<ProtocolManifest>('protocol', name);
+    if (manifest === undefined) throw new Error(`no protocol is called ${name}`);
+    return manifest.create(options);
+  }
+
+  /** The plug-ins from now on: what is built later, and every filter chain when `generation` moved, is built from this catalog. */
+  useCatalog(catalog: Catalog, generation: number): void {
+    this.catalog = catalog;
+    this.plugins = generation;
+    this.clusters.useCatalog(catalog);
+  }
+
+  /** Makes this the configuration; resolves with what could not be built, which stays as it was. */
+  async apply(version: Version): Promise<string[]> {
+    const { config } = version;
+    const problems: string[] = [];
+    this.clusters.apply(version.clusters);
+    this.upstreams.prune();
+    const tables = this.tables(config, problems);
+    const wanted = new Set(config.listeners.map((l) => l.name));
+    for (const [name, served] of this.served) if (!wanted.has(name)) this.remove(name, served);
+    const starts: Promise<void>[] = [];
+    for (const listener of config.listeners) {
+      try {
+        starts.push(this.applyListener(listener, tables.get(listener.routes), config));
+      } catch (error) {
+        problems.push(`listener ${listener.name}: ${messageOf(error)}`);
+      }
+    }
+    const results = await Promise.allSettled(starts);
+    for (const result of results) if (result.status === 'rejected') problems.push(messageOf(result.reason));
+    return problems;
+  }
+
+  private tables(config: Config, problems: string[]): Map<string, RouteTable> {
+    const terminals = { get: (name: string) => this.catalog.find<TerminalManifest>('terminal', name)?.create({}) };
+    const tables = new Map<string, RouteTable>();
+    for (const table of config.routes) {
+      try {
+        tables.set(table.name, new RouteTable(table, { clusters: this.clusters, terminals }));
+      } catch (error) {
+        problems.push(`routes ${table.name}: ${messageOf(error)}`);
+      }
+    }
+    return tables;
+  }
+
+  private applyListener(config: ListenerConfig, table: RouteTable | undefined, all: Config): Promise<void> {
+    const known = this.served.get(config.name);
+    if (known !== undefined && sameSocket(known.config, config)) {
+      this.update(known, config, table);
+      return Promise.resolve();
+    }
+    if (known !== undefined) this.remove(config.name, known);
+    return this.add(config, table, all);
+  }
+
+  private async add(config: ListenerConfig, table: RouteTable | undefined, all: Config): Promise<void> {
+    const served: Served = {
+      config,
+      network: new Listener(config, {
+        stats: this.deps.stats,
+        log: this.deps.log,
+        catalog: this.catalog,
+        clusters: this.clusters,
+        share: this.deps.share,
+        drainTimeout: all.drain_timeout,
+        accept: (connection: Connection) => served.message!.accept(connection),
+      }),
+      message: null,
+      chainKey: '',
+      chain: new FilterChain([]),
+      logKey: '',
+      logs: [],
+      captures: new Captures(),
+      protocolKey: '',
+      state: 'starting',
+      error: '',
+    };
+    this.served.set(config.name, served);
+    this.build(served, config, table);
+    try {
+      await served.network.start();
+      served.state = 'listening';
+      if (this.draining) this.drainOne(served);
+    } catch (error) {
+      served.state = 'failed';
+      served.error = messageOf(error);
+      throw new Error(`listener ${config.name}: ${served.error}`, { cause: error });
+    }
+  }
+
+  private update(served: Served, config: ListenerConfig, table: RouteTable | undefined): void {
+    this.build(served, config, table);
+    served.network.update(config);
+    served.config = config;
+  }
+
+  /** Builds what a listener's messages need; parts whose configuration did not change are kept. */
+  private build(served: Served, config: ListenerConfig, table: RouteTable | undefined): void {
+    if (isRaw(config)) return;
+    if (table === undefined) throw new Error(`its route table ${config.routes} could not be built`);
+    const protocolKey = JSON.stringify([config.protocol, config.options]);
+    const protocol = served.message !== null && served.protocolKey === protocolKey ? served.message.protocol : this.makeProtocol(config.protocol, config.options);
+    served.protocolKey = protocolKey;
+    const logKey = JSON.stringify(config.access_log);
+    if (logKey !== served.logKey || served.message === null) {
+      const former = served.logs;
+      served.captures = new Captures();
+      served.logs = config.access_log.map((log) => new AccessLog(log, { sinks: this.sinks, captures: served.captures }));
+      served.logKey = logKey;
+      // Exchanges that run still write to the former logs' files: they are let go of a moment later.
+      if (former.length > 0) clock.setTimeout(() => former.forEach((log) => void log.close()), 1000);
+    }
+    const chainKey = JSON.stringify([config.stream_filters, this.plugins]);
+    if (chainKey !== served.chainKey) {
+      served.chain = new FilterChain(config.stream_filters.map(({ type, options }) => this.catalog.find<StreamFilterManifest>('stream-filter', type)!.create(options)));
+      served.chainKey = chainKey;
+    }
+    const message = {
+      name: config.name,
+      protocol,
+      table,
+      chain: served.chain,
+      captures: served.captures,
+      logs: served.logs,
+      timeouts: { head: config.timeouts.head, idle: config.timeouts.idle ?? protocol.downstreamIdle },
+      requestIds: config.request_ids && protocol.requestIds,
+    };
+    if (served.message === null) served.message = new MessageListener(message, { stats: this.deps.stats, upstreams: this.upstreams, log: this.deps.log });
+    else served.message.update(message);
+  }
+
+  /** A listener is gone from the configuration: its address is free at once, its connections are drained. */
+  private remove(name: string, served: Served): void {
+    this.served.delete(name);
+    this.leaving.add(served);
+    served.state = 'draining';
+    served.message?.drain();
+    void served.network.close(undefined).then(() => {
+      served.message?.abort('listener-removed');
+      served.message?.chain.retire();
+      served.logs.forEach((log) => void log.close());
+      this.leaving.delete(served);
+    });
+  }
+
+  updateCluster(snapshot: ClusterSnapshot): void {
+    this.clusters.update(snapshot);
+  }
+
+  removeCluster(name: string): void {
+    this.clusters.remove(name);
+    this.upstreams.prune();
+  }
+
+  reopenLogs(): void {
+    void this.sinks.reopen();
+  }
+
+  /** At 90 % of `limit` (bytes, resident memory of the process) nothing more is accepted, at 95 % the largest holders are closed. */
+  checkMemory(limit: number): void {
+    const used = process.memoryUsage.rss();
+    const full = used > limit * 0.9;
+    if (full !== this.full) {
+      this.full = full;
+      for (const served of this.served.values()) served.network.accepting = !full;
+      this.deps.log.warn({ used, limit }, full ? 'close to memory_limit: nothing more is accepted' : 'memory is below its limit again: accepting goes on');
+    }
+    if (used <= limit * 0.95) return;
+    const holders: { readonly connection: Connection; readonly bytes: number }[] = [];
+    for (const served of this.served.values()) {
+      for (const connection of served.network.connections) {
+        const bytes = connection.unsent + connection.carried;
+        if (bytes > 64 * 1024) holders.push({ connection, bytes });
+      }
+    }
+    holders.sort((a, b) => b.bytes - a.bytes);
+    for (const { connection, bytes } of holders.slice(0, 16)) {
+      this.deps.log.warn({ remote: connection.info.remoteAddress, bytes }, 'closed: it holds most of the memory');
+      connection.close(true);
+    }
+  }
+
+  // === the end
+
+  /** Tells every client to start nothing new, keeps accepting, and calls back when no connection is left. */
+  drain(done: () => void): void {
+    this.draining = true;
+    this.drained = done;
+    for (const served of this.served.values()) this.drainOne(served);
+    this.pollDrain();
+  }
+
+  private drainOne(served: Served): void {
+    served.state = 'draining';
+    served.message?.drain();
+    served.network.drain();
+  }
+
+  private pollDrain(): void {
+    let left = 0;
+    for (const served of [...this.served.values(), ...this.leaving]) left += served.network.connections.size;
+    if (left === 0) {
+      this.drained?.();
+      this.drained = null;
+      return;
+    }
+    this.drainPoll = clock.setTimeout(() => this.pollDrain(), 50);
+  }
+
+  /** Ends what still runs, closes everything, writes what logs hold. */
+  async stop(): Promise<void> {
+    if (this.drainPoll !== null) clock.clearTimeout(this.drainPoll);
+    for (const served of [...this.served.values(), ...this.leaving]) {
+      served.message?.abort('drain-deadline');
+      void served.network.close(0);
+      served.state = 'closed';
+    }
+    this.clusters.close();
+    await this.sinks.close();
+  }
+
+  // === what the admin shows
+
+  listeners(): ListenerState[] {
+    return [...this.served.values(), ...this.leaving].map((served) => ({
+      name: served.config.name,
+      address: served.network.address,
+      protocol: served.config.protocol,
+      state: served.state,
+      connections: served.network.connections.size,
+      error: served.error,
+    }));
+  }
+
+  answer(limit: number): WorkerAnswer {
+    const connections: ConnectionState[] = [];
+    const worker = this.deps.self;
+    const time = now();
+    const show = (c: Connection, side: ConnectionState['side'], owner: string, protocol: string, active: number): void => {
+      if (connections.length >= limit) return;
+      connections.push({
+        id: c.id, worker, side, owner, protocol, active,
+        remote: `${c.info.remoteAddress}:${c.info.remotePort}`, local: `${c.info.localAddress}:${c.info.localPort}`,
+        ageMs: Math.round(time - c.since), received: c.received, sent: c.sent, unsent: c.unsent,
+      });
+    };
+    for (const served of [...this.served.values(), ...this.leaving]) {
+      const active = new Map<Connection, Session>();
+      for (const session of served.message?.sessions ?? []) active.set(session.connection, session);
+      for (const c of served.network.connections) show(c, 'downstream', served.config.name, served.config.protocol, active.get(c)?.incomingCount ?? 0);
+    }
+    for (const pools of this.upstreams.all()) {
+      for (const host of [...pools.cluster.hosts, ...pools.cluster.draining]) {
+        if (host.pool === null) continue;
+        for (const session of pools.poolOf(host).sessions) show(session.connection, 'upstream', pools.cluster.name, pools.protocol.name, session.outgoingCount);
+      }
+    }
+    return { connections, listeners: this.listeners(), clusters: this.clusters.load(), heapUsed: process.memoryUsage().heapUsed };
+  }
+}
+
+function isRaw(config: ListenerConfig): boolean {
+  return (RAW_PROTOCOLS as readonly string[]).includes(config.protocol);
+}
+
+/** Whether a listener can go on with its sockets under the newer configuration. */
+function sameSocket(a: ListenerConfig, b: ListenerConfig): boolean {
+  return JSON.stringify([a.address, isRaw(a) ? a.protocol : '']) === JSON.stringify([b.address, isRaw(b) ? b.protocol : '']);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,5 +1,6 @@
 // What the main thread and the workers tell each other: plain data, posted only when something changes or is asked.
 import type { LevelSegment, SharedLevelsState } from '../core/levels.js';
+import type { LogLevel } from '../core/log.js';
 import type { StatsUpdate } from '../core/stats.js';
 import type { ClusterSnapshot } from '../network/upstream/snapshot.js';
 import type { ClusterLoad } from '../network/upstream/manager.js';
@@ -13,7 +14,7 @@ export interface Version {
   readonly clusters: readonly ClusterSnapshot[];
 }
 
-/** Given to a worker thread when it starts. */
+/** Given to a worker thread once there is a configuration; until then it only loads its code. */
 export interface WorkerStart {
   /** Number of the worker, from 1; it is also its writer in the shared levels (0 is the main thread). */
   readonly self: number;
@@ -21,24 +22,26 @@ export interface WorkerStart {
   readonly levels: SharedLevelsState;
   /** One Int32 per worker, raised by each about twice a second: a worker that stands still is found by it. */
   readonly ticks: SharedArrayBuffer;
-  readonly start: Version;
-  readonly logLevel: string;
-  /** Directory of the configuration file, which plug-in paths are relative to. */
-  readonly directory: string;
+  /** One Int32: the gate to standard output, see WriteGate. */
+  readonly gate: SharedArrayBuffer;
+  /** What ids of requests made by this worker begin with. */
+  readonly idPrefix: string;
 }
 
 export type ToWorker =
-  | { readonly type: 'config'; readonly version: Version; readonly plugins: number }
+  | { readonly type: 'start'; readonly start: WorkerStart }
+  | { readonly type: 'config'; readonly version: Version }
   | { readonly type: 'cluster'; readonly snapshot: ClusterSnapshot }
   | { readonly type: 'remove-cluster'; readonly name: string }
   | { readonly type: 'segment'; readonly segment: LevelSegment }
-  | { readonly type: 'log-level'; readonly level: string }
+  | { readonly type: 'log-level'; readonly level: LogLevel }
   | { readonly type: 'reopen-logs' }
   /** Tell peers, keep accepting, finish; answered by `drained` when nothing runs. */
   | { readonly type: 'drain' }
   /** End what still runs, close everything; the worker ends. */
   | { readonly type: 'stop' }
-  | { readonly type: 'ask'; readonly id: number; readonly what: 'connections' | 'state'; readonly limit: number };
+  /** `limit`: most connections in the answer. */
+  | { readonly type: 'ask'; readonly id: number; readonly limit: number };
 
 export interface WorkerAnswer {
   readonly connections: readonly ConnectionState[];
@@ -52,4 +55,6 @@ export type FromWorker =
   /** The version is in force in this worker; `problems` names objects that could not be built and stayed as they were. */
   | { readonly type: 'built'; readonly version: number; readonly problems: readonly string[]; readonly listeners: readonly ListenerState[] }
   | { readonly type: 'drained' }
+  /** Everything is closed and written; the thread ends. */
+  | { readonly type: 'stopped' }
   | { readonly type: 'answer'; readonly id: number; readonly answer: WorkerAnswer };

@@ -1,4 +1,5 @@
 // One connection over any transport: borrowed reads with a carry for split messages, appended writes flushed once per event-loop turn, watermarks.
+import { turnNow } from '../core/clock.js';
 import { MAX_RESERVE, Writer, type Output } from '../core/bytes.js';
 import type { SluiceError } from '../core/reason.js';
 import { ConnectionInfo, type Wire, type WireEvents } from './wire.js';
@@ -95,6 +96,8 @@ export class Connection implements Output, WireEvents {
   /** Bytes ever received and appended, for metrics and access logs. */
   received = 0;
   sent = 0;
+  /** Monotonic ms when it was made. */
+  readonly since = turnNow();
   /** Times bytes were received, as a count; idle timers compare it instead of being re-armed per read. */
   reads = 0;
   queued = false;

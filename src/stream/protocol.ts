@@ -115,6 +115,8 @@ export interface Protocol {
   mirror(head: Head): number;
   /** Whether exchanges may be sent by either side over one connection. */
   readonly bidirectional: boolean;
+  /** Whether requests carry an x-request-id (HTTP); others are forwarded without a change. */
+  readonly requestIds: boolean;
   /** Heartbeat defaults in ms; 0 for none. */
   readonly heartbeat: { readonly interval: number; readonly timeout: number; readonly misses: number };
   /** Default idle limit of a downstream connection in ms; 0 for none. */

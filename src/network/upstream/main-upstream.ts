@@ -48,13 +48,20 @@ export interface ClusterState {
 
 /** All of it lives in one thread; a program of one thread gives `onChange` and `onRemove` straight to its ClusterManager. */
 export class MainUpstream {
-  private readonly deps: MainUpstreamDeps;
+  /** One object that all clusters share: `useCatalog` changes it under them. */
+  private readonly deps: { -readonly [K in keyof MainUpstreamDeps]: MainUpstreamDeps[K] };
   private readonly clusters = new Map<string, MainCluster>();
   /** Breaker rows of removed clusters, given back once nothing is counted in them any more. */
   private retired: BreakerRow[] = [];
 
   constructor(deps: MainUpstreamDeps) {
-    this.deps = deps;
+    this.deps = { ...deps };
+  }
+
+  /** Discoveries and health checks made from now on come from these. */
+  useCatalog(catalog: Catalog, probes: ReadonlyMap<string, ProbeFactory>): void {
+    this.deps.catalog = catalog;
+    this.deps.probes = probes;
   }
 
   /** Makes these the clusters: begins new ones, changes those that differ, ends those that are missing. */

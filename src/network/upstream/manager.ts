@@ -39,17 +39,24 @@ export class ClusterManager {
   private readonly leaving = new Set<Cluster>();
   private readonly deps: ClusterDeps;
   private sweepTimer: unknown = null;
+  private catalog: Catalog;
 
   constructor(deps: ClusterManagerDeps) {
+    this.catalog = deps.catalog;
     this.deps = {
       stats: deps.stats,
       levels: deps.levels,
       balancer: (options) => {
-        const manifest = deps.catalog.find<BalancerManifest>('balancer', options.type);
+        const manifest = this.catalog.find<BalancerManifest>('balancer', options.type);
         if (manifest === undefined) throw new Error(`no balancer is called ${options.type}`);
         return manifest.create(options);
       },
     };
+  }
+
+  /** Balancers made from now on come from this catalog. */
+  useCatalog(catalog: Catalog): void {
+    this.catalog = catalog;
   }
 
   /** Makes these the clusters: builds new ones, changes those that differ, removes those that are missing. */

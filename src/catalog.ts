@@ -1,0 +1,12 @@
+// The one list of built-in plug-ins: a line for each manifest, whose order does not matter.
+import { manifest as leastRequest } from './network/upstream/balancer/least_request/manifest.js';
+import { manifest as random } from './network/upstream/balancer/random/manifest.js';
+import { manifest as roundRobin } from './network/upstream/balancer/round_robin/manifest.js';
+import { manifest as weighted } from './network/upstream/balancer/weighted/manifest.js';
+import { manifest as dns } from './network/upstream/discovery/dns/manifest.js';
+import { manifest as staticHosts } from './network/upstream/discovery/static/manifest.js';
+import { manifest as bolt } from './stream/protocol/bolt/manifest.js';
+import { manifest as http1 } from './stream/protocol/http1/manifest.js';
+import { manifest as echo } from './filters/terminal/echo/manifest.js';
+
+export const catalog = [leastRequest, random, roundRobin, weighted, dns, staticHosts, bolt, http1, echo];

@@ -1,0 +1,259 @@
+// The workers as the main thread sees them: started, configured, watched, replaced when one dies or stands still, drained and stopped.
+import { randomBytes } from 'node:crypto';
+import { Worker } from 'node:worker_threads';
+import { clock, now } from '../core/clock.js';
+import type { SharedLevels } from '../core/levels.js';
+import type { Log } from '../core/log.js';
+import type { StatsView } from '../core/stats.js';
+import type { FromWorker, ToWorker, Version, WorkerAnswer } from './messages.js';
+import type { ListenerState, WorkerState } from './operations.js';
+
+/** How often workers are looked at, ms, and how many looks without a tick mean that one stands still. */
+const LOOK_MS = 500;
+const STILL_LOOKS = 4;
+/** A worker that dies again within this time is started again only after it, ms. */
+const REST_MS = 2000;
+/** How long an answer may take before it is left out, ms. */
+const ANSWER_MS = 1000;
+
+export interface FleetDeps {
+  /** The compiled worker.ts. */
+  readonly script: URL;
+  readonly view: StatsView;
+  readonly log: Log;
+  /** The configuration in force, for a worker that takes the place of one that died. */
+  readonly current: () => Version;
+}
+
+interface Member {
+  readonly self: number;
+  thread: Worker;
+  /** Name of this thread's series; a worker that takes its place has another. */
+  series: string;
+  state: WorkerState['state'];
+  version: number;
+  listeners: readonly ListenerState[];
+  lastTick: number;
+  looks: number;
+  startedAt: number;
+  /** Called when the worker has built a version. */
+  built: ((problems: readonly string[]) => void) | null;
+  drained: (() => void) | null;
+  ended: (() => void) | null;
+}
+
+export class Fleet {
+  private readonly deps: FleetDeps;
+  private readonly members: Member[] = [];
+  private readonly answers = new Map<number, (answer: WorkerAnswer | null) => void>();
+  private ready: Worker | null = null;
+  private levels: SharedLevels | null = null;
+  private readonly ticks = new Int32Array(new SharedArrayBuffer(4 * 1024));
+  private readonly gate = new SharedArrayBuffer(4);
+  private nextAnswer = 1;
+  private generation = 0;
+  private looking: unknown = null;
+  private stopping = false;
+  private idPrefix = '';
+
+  constructor(deps: FleetDeps) {
+    this.deps = deps;
+  }
+
+  /** Starts one thread ahead of the configuration, so that it loads its code while the main thread reads the file. */
+  prepare(): void {
+    this.ready ??= this.spawn();
+  }
+
+  private spawn(): Worker {
+    return new Worker(this.deps.script, { stdout: false, stderr: false });
+  }
+
+  /** Starts `count` workers that count in these levels (writers 1 to `count`); they carry nothing until `configure`. */
+  start(count: number, levels: SharedLevels): void {
+    this.levels = levels;
+    this.idPrefix = randomBytes(5).toString('hex');
+    for (let self = 1; self <= count; self++) {
+      const thread = this.ready ?? this.spawn();
+      this.ready = null;
+      const member: Member = {
+        self, thread, series: '', state: 'starting', version: 0, listeners: [], lastTick: -1, looks: 0, startedAt: now(),
+        built: null, drained: null, ended: null,
+      };
+      this.members.push(member);
+      this.begin(member);
+    }
+    this.look();
+  }
+
+  private begin(member: Member): void {
+    const thread = member.thread;
+    member.series = `worker ${member.self}.${++this.generation}`;
+    member.startedAt = now();
+    member.looks = 0;
+    thread.on('message', (message: FromWorker) => this.hear(member, message));
+    thread.on('error', (error: Error) => this.deps.log.error({ worker: member.self, err: error }, 'a worker failed'));
+    thread.on('exit', (code) => this.gone(member, thread, code));
+    const start: ToWorker = {
+      type: 'start',
+      start: {
+        self: member.self,
+        workers: Math.max(this.members.length, member.self),
+        levels: this.levels!.share(),
+        ticks: this.ticks.buffer as SharedArrayBuffer,
+        gate: this.gate,
+        idPrefix: `${this.idPrefix}${member.self.toString(36)}${this.generation.toString(36)}-`,
+      },
+    };
+    thread.postMessage(start);
+  }
+
+  private hear(member: Member, message: FromWorker): void {
+    if (message.type === 'stats') this.deps.view.attach(member.series, message.update);
+    else if (message.type === 'built') {
+      member.version = message.version;
+      member.listeners = message.listeners;
+      if (member.state === 'starting') member.state = 'running';
+      member.built?.(message.problems);
+    } else if (message.type === 'drained') {
+      member.drained?.();
+    } else if (message.type === 'stopped') {
+      member.state = 'gone';
+      member.ended?.();
+    } else {
+      this.answers.get(message.id)?.(message.answer);
+      this.answers.delete(message.id);
+    }
+  }
+
+  /** A thread ended: what it counted stays, what it held is given back, and, unless that was wanted, another takes its place. */
+  private gone(member: Member, thread: Worker, code: number): void {
+    if (member.thread !== thread) return;
+    this.deps.view.detach(member.series);
+    this.levels!.zeroWriter(member.self);
+    Atomics.compareExchange(new Int32Array(this.gate), 0, member.self, 0);
+    member.ended?.();
+    if (this.stopping) {
+      member.state = 'gone';
+      member.built?.([`worker ${member.self} ended`]);
+      member.drained?.();
+      return;
+    }
+    const lived = now() - member.startedAt;
+    this.deps.log.error({ worker: member.self, code, livedMs: Math.round(lived) }, 'a worker ended; another takes its place, only its connections are lost');
+    member.state = 'starting';
+    member.version = 0;
+    const again = (): void => {
+      if (this.stopping) return;
+      member.thread = this.spawn();
+      this.begin(member);
+      member.thread.postMessage({ type: 'config', version: this.deps.current() } satisfies ToWorker);
+    };
+    if (lived < REST_MS) clock.setTimeout(again, REST_MS);
+    else again();
+  }
+
+  private look(): void {
+    this.looking = clock.setTimeout(() => {
+      for (const member of this.members) {
+        const tick = this.ticks[member.self - 1]!;
+        if (member.state !== 'running' || tick !== member.lastTick) {
+          member.looks = 0;
+          member.lastTick = tick;
+        } else if (++member.looks > STILL_LOOKS) {
+          this.deps.log.error({ worker: member.self }, 'a worker stands still and is ended');
+          member.looks = 0;
+          void member.thread.terminate();
+        }
+      }
+      if (!this.stopping) this.look();
+    }, LOOK_MS);
+    (this.looking as { unref?: () => void }).unref?.();
+  }
+
+  /** Posts to every worker. */
+  post(message: ToWorker): void {
+    for (const member of this.members) if (member.state !== 'gone') member.thread.postMessage(message);
+  }
+
+  /** Has every worker build a version; resolves with what could not be built, once all have built or died. */
+  async configure(version: Version): Promise<string[]> {
+    const lists = await Promise.all(
+      this.members.map((member) => new Promise<readonly string[]>((resolve) => {
+        member.built = (problems) => {
+          if (member.version < version.version && member.state !== 'gone') return;
+          member.built = null;
+          resolve(problems);
+        };
+        member.thread.postMessage({ type: 'config', version } satisfies ToWorker);
+      })),
+    );
+    return [...new Set(lists.flat())];
+  }
+
+  /** What the workers hold now; one that does not answer in time is left out. */
+  async ask(limit: number): Promise<WorkerAnswer[]> {
+    const answers = await Promise.all(
+      this.members.filter((m) => m.state === 'running' || m.state === 'draining').map((member) => new Promise<WorkerAnswer | null>((resolve) => {
+        const id = this.nextAnswer++;
+        const late = clock.setTimeout(() => {
+          this.answers.delete(id);
+          resolve(null);
+        }, ANSWER_MS);
+        this.answers.set(id, (answer) => {
+          clock.clearTimeout(late);
+          resolve(answer);
+        });
+        member.thread.postMessage({ type: 'ask', id, limit } satisfies ToWorker);
+      })),
+    );
+    return answers.filter((answer) => answer !== null);
+  }
+
+  /** The lowest version that is in force in every worker. */
+  get running(): number {
+    return this.members.length === 0 ? 0 : Math.min(...this.members.map((m) => m.version));
+  }
+
+  /** Listeners as the workers last told. */
+  get listeners(): readonly ListenerState[] {
+    return this.members[0]?.listeners ?? [];
+  }
+
+  states(): WorkerState[] {
+    return this.members.map((m) => ({ id: m.self, state: m.state, version: m.version, heapUsed: 0, connections: 0 }));
+  }
+
+  /** Resolves when nothing runs in any worker. */
+  async drain(): Promise<void> {
+    await Promise.all(this.members.map((member) => {
+      if (member.state === 'gone') return Promise.resolve();
+      member.state = 'draining';
+      return new Promise<void>((resolve) => {
+        member.drained = resolve;
+        member.thread.postMessage({ type: 'drain' } satisfies ToWorker);
+      });
+    }));
+  }
+
+  /** Ends every worker: what runs is cut, logs are written; one that does not end within `patience` ms is terminated. */
+  async stop(patience = 3000): Promise<void> {
+    this.stopping = true;
+    if (this.looking !== null) clock.clearTimeout(this.looking);
+    if (this.ready !== null) await this.ready.terminate();
+    await Promise.all(this.members.map(async (member) => {
+      if (member.state === 'gone') return;
+      const ended = new Promise<void>((resolve) => {
+        member.ended = resolve;
+      });
+      member.thread.postMessage({ type: 'stop' } satisfies ToWorker);
+      let handle: unknown;
+      const late = new Promise<void>((resolve) => {
+        handle = clock.setTimeout(resolve, patience);
+      });
+      await Promise.race([ended, late]);
+      clock.clearTimeout(handle);
+      await member.thread.terminate();
+    }));
+  }
+}

@@ -1,0 +1,309 @@
+// The main thread: wires configuration, clusters, workers and operations together, and carries no traffic itself.
+import { availableParallelism } from 'node:os';
+import { catalog as builtins } from './catalog.js';
+import { Fleet } from './control/fleet.js';
+import type { Version } from './control/messages.js';
+import type { Config } from './control/model.js';
+import type { ClusterState, ConfigState, ConnectionState, ListenerState, Operations, ReadyState, WorkerState } from './control/operations.js';
+import { redact } from './control/redact.js';
+import { type Reading, SourceFile } from './control/source-file.js';
+import type { Problem } from './core/config/problem.js';
+import { clock } from './core/clock.js';
+import { LevelRows, SharedLevels } from './core/levels.js';
+import { configureLog, getLevel, log, type LogLevel, logLevels, setLevel } from './core/log.js';
+import { Stats, StatsView } from './core/stats.js';
+import { transport } from './network/transport/current.js';
+import { MainUpstream } from './network/upstream/main-upstream.js';
+import type { ProbeFactory } from './network/upstream/probe.js';
+import type { ProtocolManifest } from './stream/protocol.js';
+import type { Catalog } from './core/manifest.js';
+
+/** Rows of shared levels to begin with; more are added live. */
+const LEVEL_ROWS = 1024;
+const MAX_WORKERS = 256;
+
+export interface ServerOptions {
+  readonly file: string;
+  readonly version: string;
+  /** The compiled worker.ts. */
+  readonly worker: URL;
+  /** Overrides the configuration's. */
+  readonly workers?: number;
+  readonly watch?: boolean;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Called when the process should end: after a drain or a stop. */
+  readonly onEnd: (exitCode: number) => void;
+}
+
+/** The configuration was refused: nothing was started. */
+export class ConfigRefused extends Error {
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super('the configuration was refused');
+    this.problems = problems;
+  }
+}
+
+export class Server implements Operations {
+  readonly version: string;
+  readonly startedAt: number;
+  private readonly options: ServerOptions;
+  private readonly source: SourceFile;
+  private readonly stats = new Stats();
+  private readonly view = new StatsView();
+  private readonly fleet: Fleet;
+  private levels!: SharedLevels;
+  private rows!: LevelRows;
+  private upstream!: MainUpstream;
+  private reading!: Reading;
+  private config_!: Config;
+  private wanted = 0;
+  private built: readonly string[] = [];
+  private started = false;
+  private draining = false;
+  private ended = false;
+
+  private constructor(options: ServerOptions) {
+    this.options = options;
+    this.version = options.version;
+    this.startedAt = clock.wall();
+    this.source = new SourceFile({ file: options.file, builtins, env: options.env });
+    this.fleet = new Fleet({ script: options.worker, view: this.view, log: log.child('workers'), current: () => this.current() });
+  }
+
+  /** Reads the configuration, starts workers and listeners; resolves when the listeners accept. Rejects with ConfigRefused. */
+  static async start(options: ServerOptions): Promise<Server> {
+    const server = new Server(options);
+    server.fleet.prepare();
+    try {
+      await server.begin();
+    } catch (error) {
+      server.source.close();
+      await server.fleet.stop(500);
+      throw error;
+    }
+    return server;
+  }
+
+  private async begin(): Promise<void> {
+    this.reading = await this.source.read();
+    if (this.reading.config === null || this.reading.problems.length > 0) throw new ConfigRefused(this.reading.problems);
+    this.config_ = this.reading.config;
+    await configureLog(this.config_.log);
+    for (const warning of this.reading.warnings) log.warn({ at: `${warning.file}:${warning.line}:${warning.col}` }, warning.expected);
+    const workers = this.workerCount();
+    this.levels = SharedLevels.create(LEVEL_ROWS, workers + 1);
+    this.rows = new LevelRows(this.levels, (segment) => this.fleet.post({ type: 'segment', segment }));
+    this.view.attachLocal('main', this.stats);
+    this.upstream = new MainUpstream({
+      stats: this.stats,
+      levels: this.levels,
+      rows: this.rows,
+      catalog: this.reading.catalog,
+      probes: probesOf(this.reading.catalog),
+      onChange: (snapshot) => this.started && this.fleet.post({ type: 'cluster', snapshot }),
+      onRemove: (name) => this.started && this.fleet.post({ type: 'remove-cluster', name }),
+    });
+    this.upstream.apply(this.config_.clusters);
+    this.fleet.start(workers, this.levels);
+    this.started = true;
+    this.wanted = this.reading.version;
+    this.built = await this.fleet.configure(this.current());
+    if (this.built.length > 0) {
+      for (const problem of this.built) log.error(problem);
+      throw new Error(this.built.join('; '));
+    }
+    if (this.options.watch !== false) this.source.watch(() => this.reload());
+  }
+
+  private workerCount(): number {
+    const wanted = this.options.workers ?? this.config_.workers;
+    const count = Math.min(wanted === 0 ? availableParallelism() : wanted, MAX_WORKERS);
+    if (count === 1 || transport().sharesListeners) return count;
+    const why = `this Node (${process.version}) cannot share a listener between workers: that needs 23.1 or later`;
+    if (wanted === 0) log.info({ workers: 1 }, `one worker: ${why}`);
+    else log.warn({ wanted, workers: 1 }, `one worker instead of ${wanted}: ${why}`);
+    return 1;
+  }
+
+  private current(): Version {
+    return { version: this.wanted, config: this.config_, clusters: this.upstream.snapshots() };
+  }
+
+  // === Operations
+
+  ready(): ReadyState {
+    if (this.draining) return { ready: false, waiting: ['draining'] };
+    const waiting = this.started ? this.upstream.awaited() : ['the configuration'];
+    if (this.fleet.running < this.wanted) waiting.push(`version ${this.wanted} of the configuration in every worker`);
+    for (const listener of this.fleet.listeners) if (listener.state !== 'listening') waiting.push(`listener ${listener.name}${listener.error === '' ? '' : `: ${listener.error}`}`);
+    return { ready: waiting.length === 0, waiting };
+  }
+
+  config(): ConfigState {
+    const { rejected } = this.source;
+    const problems = [...rejected.flatMap((r) => r.problems.map((p) => `${p.file}:${p.line}:${p.col}: ${p.path}: ${p.expected}`)), ...this.built];
+    return {
+      wanted: this.wanted,
+      running: this.fleet.running,
+      file: this.source.file,
+      effective: redact(this.config_),
+      rejected: problems.length === 0 ? null : { at: rejected.map((r) => r.at).join(', '), problems },
+    };
+  }
+
+  async listeners(): Promise<readonly ListenerState[]> {
+    const merged = new Map<string, ListenerState>();
+    for (const { listeners } of await this.fleet.ask(0)) {
+      for (const one of listeners) {
+        const known = merged.get(one.name);
+        merged.set(one.name, known === undefined ? one : { ...known, connections: known.connections + one.connections });
+      }
+    }
+    return [...merged.values()];
+  }
+
+  async clusters(): Promise<readonly ClusterState[]> {
+    const loads = (await this.fleet.ask(0)).flatMap((a) => a.clusters);
+    return this.upstream.state().map((cluster) => {
+      const config = this.config_.clusters.find((c) => c.name === cluster.name);
+      const hosts = loads.filter((l) => l.name === cluster.name).flatMap((l) => l.hosts);
+      const { limits, levels } = cluster.breaker;
+      return {
+        name: cluster.name,
+        protocol: config?.protocol ?? '',
+        discovery: cluster.discovery.type,
+        lastError: cluster.discovery.error,
+        hosts: cluster.hosts.map((host) => {
+          const load = hosts.filter((h) => h.address === host.address);
+          return {
+            address: host.address,
+            hostname: host.hostname,
+            weight: host.weight,
+            healthy: host.healthy,
+            cause: host.check?.cause ?? '',
+            active: load.reduce((sum, l) => sum + l.active, 0),
+            connections: load.reduce((sum, l) => sum + l.connections, 0),
+          };
+        }),
+        levels,
+        limits: { connections: limits.max_connections, pending: limits.max_pending, requests: limits.max_requests, retries: limits.max_retries },
+      };
+    });
+  }
+
+  async connections(limit: number): Promise<readonly ConnectionState[]> {
+    return (await this.fleet.ask(limit)).flatMap((a) => a.connections).slice(0, limit);
+  }
+
+  async workers(): Promise<readonly WorkerState[]> {
+    const answers = await this.fleet.ask(100_000);
+    return this.fleet.states().map((state, i) => ({ ...state, heapUsed: answers[i]?.heapUsed ?? 0, connections: answers[i]?.listeners.reduce((sum, l) => sum + l.connections, 0) ?? 0 }));
+  }
+
+  counters(): Record<string, number> {
+    const found: Record<string, number> = {};
+    for (const series of this.view.collect()) {
+      const labels = Object.entries(series.labels).map(([k, v]) => `${k}="${v}"`).join(',');
+      found[labels === '' ? series.name : `${series.name}{${labels}}`] = series.kind === 'histogram' ? series.count : series.value;
+    }
+    return found;
+  }
+
+  async metrics(): Promise<string> {
+    this.processStats();
+    const { toPrometheus } = await import('./core/stats-prometheus.js');
+    return toPrometheus(this.view);
+  }
+
+  private processStats(): void {
+    const { rss, heapUsed } = process.memoryUsage();
+    const cpu = process.cpuUsage();
+    this.stats.gauge('sluice_process_resident_memory_bytes', 'Resident memory of the process.').set(rss);
+    this.stats.gauge('sluice_process_heap_bytes', "JavaScript heap in use by the main thread.").set(heapUsed);
+    this.stats.gauge('sluice_process_cpu_seconds', 'CPU time used by the process, user and system.').set((cpu.user + cpu.system) / 1e6);
+    this.stats.gauge('sluice_process_start_time_seconds', 'When the process started, in seconds since 1970.').set(this.startedAt / 1000);
+    this.stats.gauge('sluice_config_version', 'Version of the configuration that every worker runs.').set(this.fleet.running);
+  }
+
+  logLevel(): string {
+    return getLevel();
+  }
+
+  setLogLevel(level: string): boolean {
+    if (!(logLevels as readonly string[]).includes(level)) return false;
+    setLevel(level as LogLevel);
+    this.fleet.post({ type: 'log-level', level: level as LogLevel });
+    return true;
+  }
+
+  async reload(): Promise<readonly string[]> {
+    this.fleet.post({ type: 'reopen-logs' });
+    const reading = await this.source.read();
+    const problems = reading.problems.map((p) => `${p.file}:${p.line}:${p.col}: ${p.path}: expected ${p.expected}${p.got === '' ? '' : `, got ${p.got}`}`);
+    for (const problem of problems) log.error(problem);
+    this.stats.counter('sluice_config_rejected_total', 'Readings of the configuration in which something was refused.').add(problems.length > 0 ? 1 : 0);
+    if (reading.config === null || !reading.changed || this.draining) return problems;
+    this.config_ = reading.config;
+    this.reading = reading;
+    this.wanted = reading.version;
+    this.upstream.useCatalog(reading.catalog, probesOf(reading.catalog));
+    this.upstream.apply(reading.config.clusters);
+    this.built = await this.fleet.configure(this.current());
+    for (const problem of this.built) log.error(problem);
+    log.info({ version: this.wanted, refused: problems.length + this.built.length }, 'the configuration was read again');
+    return [...problems, ...this.built];
+  }
+
+  drain(): Promise<void> {
+    this.end(this.config_.drain_timeout);
+    return Promise.resolve();
+  }
+
+  stop(deadlineMs: number): Promise<void> {
+    this.end(deadlineMs);
+    return Promise.resolve();
+  }
+
+  /** Not ready, tell peers, keep accepting, finish what runs; at the deadline the rest is cut. A second call with 0 cuts at once. */
+  private end(deadlineMs: number): void {
+    if (this.ended) return;
+    const finish = (): void => {
+      if (this.ended) return;
+      this.ended = true;
+      clock.clearTimeout(deadline);
+      this.source.close();
+      this.upstream.close();
+      void this.fleet.stop().then(() => this.options.onEnd(0));
+    };
+    const deadline = clock.setTimeout(() => {
+      log.warn({ ms: deadlineMs }, 'the drain deadline passed: what still runs is cut');
+      finish();
+    }, deadlineMs);
+    if (this.draining) return;
+    this.draining = true;
+    log.info({ deadlineMs }, 'draining');
+    void this.fleet.drain().then(finish);
+  }
+
+  /** What the configuration says is printed after the start. */
+  get banner(): readonly string[] {
+    return this.config_.banner;
+  }
+
+  get admin(): Config['admin'] {
+    return this.config_.admin;
+  }
+}
+
+function probesOf(catalog: Catalog): Map<string, ProbeFactory> {
+  const probes = new Map<string, ProbeFactory>();
+  for (const manifest of catalog.all<ProtocolManifest>('protocol')) {
+    const decoded = manifest.schema.safeParse({});
+    if (!decoded.success) continue;
+    const { probe } = manifest.create(decoded.data);
+    if (probe !== undefined) probes.set(manifest.name, probe);
+  }
+  return probes;
+}

@@ -1,0 +1,102 @@
+// A worker thread: it builds what the main thread posts, carries the traffic, and answers questions about it.
+import { parentPort } from 'node:worker_threads';
+import { catalog as builtins } from './catalog.js';
+import { DataPlane } from './control/data-plane.js';
+import type { FromWorker, ToWorker, Version, WorkerStart } from './control/messages.js';
+import type { PluginConfig } from './control/model.js';
+import { SharedLevels } from './core/levels.js';
+import { configureLog, log, setLevel } from './core/log.js';
+import { Catalog } from './core/manifest.js';
+import { Stats } from './core/stats.js';
+import { WriteGate } from './stream/access-log.js';
+import { setRequestIdPrefix } from './stream/record.js';
+
+const TICK_MS = 500;
+
+const port = parentPort;
+if (port === null) throw new Error('this file is started by sluice as a worker thread');
+const tell = (message: FromWorker): void => port.postMessage(message);
+
+const own = new Catalog(builtins);
+const stats = new Stats();
+let plane: DataPlane | null = null;
+let levels: SharedLevels | null = null;
+let ticks: Int32Array | null = null;
+let self = 0;
+let plugins: readonly PluginConfig[] = [];
+let pluginGeneration = 0;
+let memoryLimit = 0;
+/** Configurations are built one after the other. */
+let building: Promise<void> = Promise.resolve();
+
+function start(given: WorkerStart): void {
+  self = given.self;
+  levels = SharedLevels.open(given.levels, self);
+  ticks = new Int32Array(given.ticks);
+  setRequestIdPrefix(given.idPrefix);
+  stats.onSegment = (update) => tell({ type: 'stats', update });
+  plane = new DataPlane({
+    stats,
+    levels,
+    catalog: own,
+    log,
+    self,
+    share: given.workers > 1,
+    gate: given.workers > 1 ? new WriteGate(new Int32Array(given.gate), 0, self) : null,
+  });
+  setInterval(tick, TICK_MS);
+}
+
+function tick(): void {
+  Atomics.add(ticks!, self - 1, 1);
+  if (memoryLimit > 0) plane!.checkMemory(memoryLimit);
+}
+
+async function build(version: Version): Promise<void> {
+  const { config } = version;
+  const problems: string[] = [];
+  memoryLimit = config.memory_limit;
+  await configureLog(config.log);
+  if (JSON.stringify(config.plugins) !== JSON.stringify(plugins)) {
+    try {
+      const { importPlugins } = await import('./control/plugins.js');
+      const manifests = await importPlugins(config.plugins);
+      plugins = config.plugins;
+      plane!.useCatalog(own.with(manifests), ++pluginGeneration);
+    } catch (error) {
+      problems.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  problems.push(...(await plane!.apply(version)));
+  stats.flush();
+  tell({ type: 'built', version: version.version, problems, listeners: plane!.listeners() });
+}
+
+port.on('message', (message: ToWorker) => {
+  switch (message.type) {
+    case 'start':
+      return start(message.start);
+    case 'config':
+      building = building.then(() => build(message.version));
+      return;
+    case 'cluster':
+      return plane!.updateCluster(message.snapshot);
+    case 'remove-cluster':
+      return plane!.removeCluster(message.name);
+    case 'segment':
+      return levels!.attach(message.segment);
+    case 'log-level':
+      return setLevel(message.level);
+    case 'reopen-logs':
+      return plane!.reopenLogs();
+    case 'drain':
+      return plane!.drain(() => tell({ type: 'drained' }));
+    case 'ask':
+      return tell({ type: 'answer', id: message.id, answer: plane!.answer(message.limit) });
+    case 'stop':
+      void plane!.stop().then(() => {
+        tell({ type: 'stopped' });
+        port.close();
+      });
+  }
+});
