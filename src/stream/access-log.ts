@@ -1,10 +1,11 @@
 // Access logs: one line for each finished exchange, all of them or those worth a line, to a file or standard output.
 import * as z from 'zod';
-import { option, oneOf, Refusal, scalar, text } from '../core/config/schema.js';
+import { option, Refusal, scalar, text } from '../core/config/schema.js';
 import { reasons } from '../core/reason.js';
 import { defaultFields, defaultText, type FormatConfig, LineFormat } from './access-log-format.js';
 import { BLOCK_BYTES, type LineSink, type LineSinks } from './access-log-sink.js';
 import { Captures, type ExchangeRecord } from './record.js';
+import { template } from './route-config.js';
 import { AT_END, templateProblems } from './variables.js';
 
 export { LineSinks, WriteGate } from './access-log-sink.js';
@@ -30,26 +31,23 @@ const when = scalar<WhenConfig>(
   },
 );
 
-const line = scalar<string>({ expected: 'text, json, or a text with %variables%', input: () => ({ type: 'string' }) }, (value) => {
-  if (typeof value !== 'string' || !value.includes('%')) return new Refusal('text, json, or a text with %variables%');
-  const [problem] = templateProblems(value, AT_END);
-  return problem === undefined ? value.replace(/\n+$/, '') : new Refusal('a text with %variables%', problem);
-});
+const ready: Readonly<Record<string, FormatConfig>> = { text: defaultText, json: defaultFields };
+const lineExpected = 'text, json, or a text with %variables%';
 
-const fields = z.record(
-  text(),
-  scalar<string>({ expected: 'a text with %variables%', input: () => ({ type: 'string' }) }, (value) => {
-    if (typeof value !== 'string') return new Refusal('a text with %variables%');
-    const [problem] = templateProblems(value, AT_END);
-    return problem === undefined ? value : new Refusal('a text with %variables%', problem);
-  }),
-);
+const fields = z.record(text(), template(AT_END));
 
-const format = z.union([oneOf(['text', 'json']).transform((kind): FormatConfig => (kind === 'json' ? defaultFields : defaultText)), line, fields]).superRefine((value, context) => {
-  const empty = typeof value !== 'string' && Object.keys(value).length === 0;
-  if (empty) context.addIssue({ code: 'custom', params: { expected: 'at least one field' } });
-  else if (new LineFormat(value, new Captures()).worst > BLOCK_BYTES) context.addIssue({ code: 'custom', params: { expected: 'a format that uses each header at most four times and is not so long' } });
-});
+const format = z
+  .union([z.string(), fields])
+  .superRefine((value, context) => {
+    const refuse = (expected: string, hint = ''): void => context.addIssue({ code: 'custom', params: { expected, hint } });
+    if (typeof value === 'string') {
+      if (Object.hasOwn(ready, value)) return;
+      const [problem] = templateProblems(value, AT_END);
+      if (problem !== undefined || !value.includes('%')) return refuse(lineExpected, problem);
+    } else if (Object.keys(value).length === 0) return refuse('at least one field');
+    if (new LineFormat(value, new Captures()).worst > BLOCK_BYTES) refuse('a format that uses each header at most four times and is not so long');
+  })
+  .transform((value): FormatConfig => (typeof value !== 'string' ? value : Object.hasOwn(ready, value) ? ready[value]! : value.replace(/\n+$/, '')));
 
 const accessLog = z.strictObject({
   path: option(text(), { default: 'stdout', doc: 'File that lines are appended to, or stdout or stderr. Default stdout.' }),
