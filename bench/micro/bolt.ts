@@ -1,7 +1,7 @@
 // What the Bolt codec costs per frame, in reads of 64 KiB full of frames of about 240 bytes. `node build/bench/micro/bolt.js`
 //
 // Node 20 on a busy 2-core machine, ns: decode 19; with a look-up in the headers 69; with encoding under another id 120; with a header set and
-// the block written anew 700-1200; v2 with checksum: decode 340, decode and encode 750.
+// the block written anew 500-1000; v2 with checksum: decode 340, decode and encode 750.
 import { BlockOutput, Writer, type Output } from '../../src/core/bytes.js';
 import { headerName, type Head } from '../../src/stream/head.js';
 import { BoltCodec } from '../../src/stream/protocol/bolt/codec.js';

@@ -283,7 +283,8 @@ export class BoltHead extends Head {
   private setKey(name: HeaderName, value: string): void {
     if (!this.open()) return;
     const key = name.bytes;
-    const valueLength = Buffer.byteLength(value);
+    const ascii = isAscii(value);
+    const valueLength = ascii ? value.length : Buffer.byteLength(value);
     const need = 8 + key.length + valueLength;
     const size = this.size - this.sizeOf(key) + need;
     if (size > MAX_BLOCK) {
@@ -300,10 +301,12 @@ export class BoltHead extends Head {
     }
     let p = this.size;
     putU32(block, p, key.length);
-    block.set(key, p + 4);
-    p += 4 + key.length;
+    p += 4;
+    for (let i = 0; i < key.length; i++) block[p++] = key[i]!;
     putU32(block, p, valueLength);
-    block.write(value, p + 4);
+    p += 4;
+    if (ascii) for (let i = 0; i < valueLength; i++) block[p++] = value.charCodeAt(i);
+    else block.write(value, p);
     this.size = size;
   }
 
@@ -384,6 +387,13 @@ export class BoltHead extends Head {
     }
     return copy;
   }
+}
+
+/** Short texts of ASCII are stored by hand: the calls that measure and write UTF-8 cost more than they. */
+function isAscii(value: string): boolean {
+  if (value.length > 64) return false;
+  for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 0x7f) return false;
+  return true;
 }
 
 function checkValue(value: string): void {
