@@ -1,9 +1,13 @@
 // Joins what a file holds into one configuration: references checked, refused objects replaced by the versions they had before.
+import { dirname, resolve } from 'node:path';
 import { check, deepFreeze, problemAt } from '../core/config/check.js';
 import type { Loaded } from '../core/config/load.js';
 import { type Path, type Problem, sortProblems } from '../core/config/problem.js';
 import { showAddress } from '../core/config/schema.js';
 import type { Catalog } from '../core/manifest.js';
+import type { ClientTlsConfig } from '../network/config.js';
+import type { ClusterConfig } from '../network/upstream/config.js';
+import { absoluteCluster, absoluteListener, absoluteLogs, tlsFaults } from './files.js';
 import { finishListener, type ListenerConfig, type ParsedListener, tableOfCluster } from './listener-config.js';
 import type { Config, ConfigSchema, Decoded, Parsed, PluginConfig, Rejected } from './model.js';
 import { addressesClash, type Kind, kindName, kinds, labelOf, type ObjectConfig, type Placed, referencesOf } from './objects.js';
@@ -206,16 +210,18 @@ export function assemble(schema: ConfigSchema, loaded: Loaded, catalog: Catalog,
   const parsed: Parsed = second.value;
 
   const section = <K extends keyof Config & keyof Parsed>(key: K): Config[K] & Parsed[K] => (previous !== null && refused.has(key) ? previous[key] : parsed[key]) as Config[K] & Parsed[K];
-  const logs = section('access_log');
+  const directory = dirname(resolve(loaded.file));
+  const logs = absoluteLogs(section('access_log'), directory);
   for (const kind of kinds) {
     for (const [i, object] of parsed[kind].entries()) {
-      const config = kind === 'listeners' ? finishListener(object as ParsedListener, logs) : (object as ObjectConfig);
+      const config = finish(kind, object, logs, directory);
       assembly.place({ kind, index: places[kind][i] ?? i, name: object.name, config });
     }
     const nameless = [...refused].some((label) => label === kind || (label.startsWith(`${kind}[`) && assembly.rawName(kind, placeOf(label).index) === ''));
     for (const label of refused) if (label.startsWith(`${kind}[`)) restore(assembly, kind, assembly.rawName(kind, placeOf(label).index));
     if (nameless) assembly.keepAll(kind);
   }
+  checkFiles(assembly);
   checkLanes(assembly, section('lanes').map((lane) => lane.name));
   checkAdmin(assembly, section('admin'));
   assembly.settle();
@@ -246,6 +252,20 @@ export function assemble(schema: ConfigSchema, loaded: Loaded, catalog: Catalog,
 
 function restore(assembly: Assembly, kind: Kind, name: string): void {
   if (name !== '' && !assembly.objects.get(kind)!.has(name)) assembly.fallBack(kind, name);
+}
+
+function finish(kind: Kind, object: Parsed[Kind][number], logs: Config['access_log'], directory: string): ObjectConfig {
+  if (kind === 'listeners') return finishListener(absoluteListener(object as ParsedListener, directory), logs);
+  return kind === 'clusters' ? absoluteCluster(object as ClusterConfig, directory) : (object as ObjectConfig);
+}
+
+function checkFiles(assembly: Assembly): void {
+  for (const object of [...assembly.placedOf('listeners'), ...assembly.placedOf('clusters')]) {
+    const { tls } = object.config as ListenerConfig | ClusterConfig;
+    const faults = tls === null ? [] : tlsFaults(tls as ClientTlsConfig);
+    for (const { path, text } of faults) assembly.report(object.kind, object.index, object.name, ['tls', ...path], text);
+    if (faults.length > 0) assembly.fallBack(object.kind, object.name);
+  }
 }
 
 function checkLanes(assembly: Assembly, lanes: readonly string[]): void {

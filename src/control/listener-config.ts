@@ -1,8 +1,10 @@
 // How a listener is configured: what the network layer knows of it, and what becomes of its messages.
 import * as z from 'zod';
-import { address, duration, flag, name, option, Refusal, scalar, section } from '../core/config/schema.js';
+import { flag, name, option, Refusal, scalar } from '../core/config/schema.js';
 import type { Catalog } from '../core/manifest.js';
 import { nearest } from '../core/nearest.js';
+import { listenerShape } from '../network/config.js';
+import type { NetworkFilterManifest } from '../network/filter.js';
 import { type AccessLogConfig, accessLogSchema } from '../stream/access-log.js';
 import { type RouteTableConfig, routeTableSchema } from '../stream/route-config.js';
 import { decodeOptions, type Plugged, plugged } from './plugged.js';
@@ -25,20 +27,6 @@ function messageShape(catalog: Catalog) {
   };
 }
 
-function networkShape() {
-  return {
-    name: option(name(), { doc: 'Name of the listener in logs, metrics and the admin.' }),
-    address: option(address(), { doc: 'Where it listens: 127.0.0.1:80, [::1]:80, :80 for every address of the machine, or unix:/path.' }),
-    timeouts: section(
-      {
-        head: option(duration(10_000), { doc: 'Time for the head of a request to arrive. Default 10 s; 0 for none.' }),
-        idle: option(duration(), { optional: true, doc: "Time after which a connection without an exchange is closed. Default: the protocol's, 90 s for HTTP and none for RPC with heartbeats." }),
-      },
-      'How long clients may take.',
-    ),
-  };
-}
-
 /** `tcp`, `udp`, or a protocol of the catalog. */
 function protocolName(catalog: Catalog): z.ZodType<string, unknown> {
   const known = (): string[] => [...RAW_PROTOCOLS, ...catalog.names('protocol')];
@@ -52,28 +40,56 @@ function protocolName(catalog: Catalog): z.ZodType<string, unknown> {
 
 /** The schema of one listener. */
 export function listenerSchema(catalog: Catalog) {
-  return z.strictObject({ ...networkShape(), ...messageShape(catalog) }).transform((listener, context) => {
-    const refuse = (path: string, expected: string, hint = ''): void => context.addIssue({ code: 'custom', path: [path], params: { expected, hint } });
-    const raw = (RAW_PROTOCOLS as readonly string[]).includes(listener.protocol);
-    let options: unknown = null;
+  return z.strictObject({ ...listenerShape((kind) => plugged(catalog, kind)), ...messageShape(catalog) }).transform((listener, context) => {
+    const refuse = (path: (string | number)[], expected: string, hint = ''): void => context.addIssue({ code: 'custom', path, params: { expected, hint } });
+    const { protocol } = listener;
+    const raw = isRaw(protocol);
     if (raw) {
-      for (const key of ['routes', 'options'] as const) if (listener[key] !== undefined) refuse(key, `nothing here: protocol ${listener.protocol} has no messages`);
-      if (listener.stream_filters.length > 0) refuse('stream_filters', `nothing here: protocol ${listener.protocol} has no messages`);
-      if (listener.cluster === undefined) refuse('cluster', 'a cluster to carry the bytes to');
-    } else {
-      options = decodeOptions(catalog.find('protocol', listener.protocol)!, listener.options, ['options'], context);
-      if (listener.routes !== undefined && listener.cluster !== undefined) refuse('cluster', 'only one of routes and cluster');
-      else if (listener.routes === undefined && listener.cluster === undefined) refuse('routes', 'the name of a route table, or `cluster` with the name of a cluster');
+      if (listener.routes !== undefined) refuse(['routes'], `nothing here: protocol ${protocol} has no messages`, 'it takes `cluster`');
+      if (listener.options !== undefined) refuse(['options'], `nothing here: protocol ${protocol} has no options`);
+      if (listener.stream_filters.length > 0) refuse(['stream_filters'], `nothing here: protocol ${protocol} has no messages`, 'it takes `network_filters`');
+      if (protocol === 'udp' && listener.tls !== undefined) refuse(['tls'], 'nothing here: protocol udp has no connections');
+      if (protocol === 'udp' && listener.listener_filters.length > 0) refuse(['listener_filters'], 'nothing here: protocol udp has no connections');
+    } else if (listener.routes !== undefined && listener.cluster !== undefined) {
+      refuse(['cluster'], 'only one of routes and cluster');
+    } else if (listener.routes === undefined && listener.cluster === undefined) {
+      refuse(['routes'], 'the name of a route table, or `cluster` with the name of a cluster');
     }
+    checkCarriers(listener, catalog, refuse);
     return {
       ...listener,
-      options,
+      options: raw ? null : decodeOptions(catalog.find('protocol', protocol)!, listener.options, ['options'], context),
       routes: listener.routes ?? '',
       cluster: listener.cluster ?? '',
       lane: listener.lane ?? '',
+      tls: listener.tls ?? null,
       access_log: listener.access_log ?? null,
     };
   });
+}
+
+type Refuse = (path: (string | number)[], expected: string, hint?: string) => void;
+
+/** Bytes are carried by exactly one filter, the last, made for the listener's protocol; `cluster` stands for it. */
+function checkCarriers(listener: { readonly protocol: string; readonly cluster?: string | undefined; readonly network_filters: readonly Plugged[] }, catalog: Catalog, refuse: Refuse): void {
+  const { protocol, cluster, network_filters: filters } = listener;
+  const last = filters.length - 1;
+  let carried = cluster !== undefined;
+  for (const [i, { type }] of filters.entries()) {
+    const role = catalog.find<NetworkFilterManifest>('network-filter', type)?.role ?? 'gate';
+    if (role === 'gate') continue;
+    const at = ['network_filters', i];
+    if (!isRaw(protocol)) refuse(at, `no filter that carries bytes: protocol ${protocol} sends messages to routes`, `protocol ${role} ends in ${type}`);
+    else if (role !== protocol) refuse(at, `a filter for protocol ${protocol}`, `${type} carries ${role}`);
+    else if (cluster !== undefined) refuse(at, `either ${type} or \`cluster\``);
+    else if (i < last) refuse(at, `${type} as the last filter`);
+    carried = true;
+  }
+  if (isRaw(protocol) && !carried) refuse(['cluster'], 'a cluster to carry the bytes to, or a filter that carries them as the last of network_filters');
+}
+
+function isRaw(protocol: string): boolean {
+  return (RAW_PROTOCOLS as readonly string[]).includes(protocol);
 }
 
 export type ParsedListener = z.output<ReturnType<typeof listenerSchema>>;
@@ -91,8 +107,7 @@ function impliedName(cluster: string): string {
 
 /** A listener as it is served: with the access logs of all where it has none of its own, and a route table in any case. */
 export function finishListener(listener: ParsedListener, logs: readonly AccessLogConfig[]): ListenerConfig {
-  const raw = (RAW_PROTOCOLS as readonly string[]).includes(listener.protocol);
-  const routes = raw ? '' : listener.cluster === '' ? listener.routes : impliedName(listener.cluster);
+  const routes = isRaw(listener.protocol) ? '' : listener.cluster === '' ? listener.routes : impliedName(listener.cluster);
   return { ...listener, routes, access_log: listener.access_log ?? logs };
 }
 

@@ -6,6 +6,7 @@ import type { Problem } from '../core/config/problem.js';
 import { type Address, address, duration, flag, integer, type JsonSchema, name, oneOf, option, optionMeta, Refusal, scalar, section, size, text } from '../core/config/schema.js';
 import { type LogFormat, type LogLevel, logLevels } from '../core/log.js';
 import type { Catalog } from '../core/manifest.js';
+import { clientTlsSchema } from '../network/config.js';
 import { type ClusterConfig, clusterSchema } from '../network/upstream/config.js';
 import { type AccessLogConfig, accessLogSchema, defaultAccessLogs } from '../stream/access-log.js';
 import type { ProtocolManifest } from '../stream/protocol.js';
@@ -139,7 +140,7 @@ function makeSchema(catalog: Catalog) {
     lanes: option(z.array(lane), { default: [], doc: 'Groups of workers that listeners can be bound to. Not in force yet: every listener runs on all workers.' }),
     listeners: option(z.array(listenerSchema(catalog)), { default: [], doc: 'Where clients connect.' }),
     routes: option(z.array(routeTableWith(catalog)), { default: [], doc: 'Route tables: what becomes of each message.' }),
-    clusters: option(z.array(clusterSchema(catalog, later('TLS to hosts is'), protocolsWithProbe(catalog))), { default: [], doc: 'Groups of hosts that do the same work.' }),
+    clusters: option(z.array(clusterSchema(catalog, clientTlsSchema(), protocolsWithProbe(catalog))), { default: [], doc: 'Groups of hosts that do the same work.' }),
     components: option(later('components of the runtime are'), { optional: true, doc: 'Not available yet.' }),
     services: option(later('services of the runtime are'), { optional: true, doc: 'Not available yet.' }),
     plugins: option(words, { default: [], doc: 'Plug-ins from outside: paths relative to this file (./my.mjs) or names of npm packages.' }),

@@ -53,7 +53,7 @@ export function referencesOf(object: Placed, catalog: Catalog): Reference[] {
   else if (listener.routes !== '') found.push({ kind: 'routes', name: listener.routes, path: ['routes'] });
   for (const key of ['network_filters', 'stream_filters'] as const) {
     const kind = key === 'network_filters' ? 'network-filter' : 'stream-filter';
-    const filters = (listener as { readonly [K in typeof key]?: readonly Plugged[] })[key] ?? [];
+    const filters: readonly Plugged[] = listener[key];
     for (const [i, { type, options }] of filters.entries()) {
       const named = catalog.find<ReferringManifest>(kind, type)?.clusters?.(options) ?? [];
       for (const { name, path } of named) if (name !== listener.cluster) found.push({ kind: 'clusters', name, path: [key, i, ...path] });

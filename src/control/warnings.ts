@@ -4,6 +4,8 @@ import { problemAt } from '../core/config/check.js';
 import type { Loaded } from '../core/config/load.js';
 import { type Problem, sortProblems } from '../core/config/problem.js';
 import type { Catalog } from '../core/manifest.js';
+import { routeWarnings } from '../stream/route-check.js';
+import type { RouteTableConfig } from '../stream/route-config.js';
 import type { ListenerConfig } from './listener-config.js';
 import type { Config } from './model.js';
 import { isListenedOn, type Kind, kindName, pathOf, type Placed, referencesOf } from './objects.js';
@@ -93,6 +95,10 @@ export function warningsOf(config: Config, placed: readonly Placed[], loaded: Lo
     }
   }
 
+  for (const object of placed) {
+    if (object.kind !== 'routes') continue;
+    for (const { path, message } of routeWarnings(object.config as RouteTableConfig)) warn(object, path, message);
+  }
   if (config.lanes.length > 0) warnings.push(problemAt(loaded, ['lanes'], 'lanes are not in force yet: every listener runs on all workers'));
   return sortProblems(warnings);
 }

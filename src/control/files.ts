@@ -1,0 +1,73 @@
+// Files that a configuration names: their paths made absolute, seen from the configuration's own folder, and PEM files tried before anyone relies on them.
+import { resolve } from 'node:path';
+import { createSecureContext } from 'node:tls';
+import type { Path } from '../core/config/problem.js';
+import type { ClientTlsConfig, ServerTlsConfig } from '../network/config.js';
+import { isPem, readPem } from '../network/tls-files.js';
+import type { ClusterConfig } from '../network/upstream/config.js';
+import type { AccessLogConfig } from '../stream/access-log.js';
+import type { ParsedListener } from './listener-config.js';
+
+/** What stands for no file: the process's own outputs. */
+const STREAMS = new Set(['stdout', 'stderr', '-']);
+
+const absolute = (value: string, directory: string): string => (value === '' || isPem(value) ? value : resolve(directory, value));
+
+export function absoluteLogs(logs: readonly AccessLogConfig[], directory: string): AccessLogConfig[] {
+  return logs.map((log) => (STREAMS.has(log.path) ? log : { ...log, path: resolve(directory, log.path) }));
+}
+
+export function absoluteListener(listener: ParsedListener, directory: string): ParsedListener {
+  const { tls, access_log: logs } = listener;
+  return {
+    ...listener,
+    access_log: logs === null ? null : absoluteLogs(logs, directory),
+    tls: tls === null ? null : { ...tls, ca: absolute(tls.ca, directory), certificates: tls.certificates.map((one) => ({ ...one, cert: absolute(one.cert, directory), key: absolute(one.key, directory) })) },
+  };
+}
+
+export function absoluteCluster(cluster: ClusterConfig, directory: string): ClusterConfig {
+  const tls = cluster.tls as ClientTlsConfig | null;
+  return tls === null ? cluster : { ...cluster, tls: { ...tls, ca: absolute(tls.ca, directory), cert: absolute(tls.cert, directory), key: absolute(tls.key, directory) } };
+}
+
+export interface FileFault {
+  /** From the `tls` section. */
+  readonly path: Path;
+  readonly text: string;
+}
+
+/** What is wrong with the files of a `tls` section: one that cannot be read, is no PEM, or a key that does not go with its certificate. */
+export function tlsFaults(tls: ServerTlsConfig | ClientTlsConfig): FileFault[] {
+  const faults: FileFault[] = [];
+  const read = (value: string, path: Path): string | undefined => {
+    if (value === '') return undefined;
+    try {
+      return readPem(value);
+    } catch (error) {
+      faults.push({ path, text: (error as Error).message });
+      return undefined;
+    }
+  };
+  const attempt = (parts: Parameters<typeof createSecureContext>[0], path: Path, what: string): void => {
+    try {
+      createSecureContext(parts);
+    } catch (error) {
+      faults.push({ path, text: `${what}: ${(error as Error).message.replace(/^error:[0-9A-F]+:/i, '')}` });
+    }
+  };
+  const pair = (one: { readonly cert: string; readonly key: string }, path: Path): void => {
+    const cert = read(one.cert, [...path, 'cert']);
+    const key = read(one.key, [...path, 'key']);
+    if (cert === undefined || key === undefined) return;
+    const before = faults.length;
+    attempt({ cert }, [...path, 'cert'], 'no usable certificate');
+    attempt({ key }, [...path, 'key'], 'no usable private key');
+    if (faults.length === before) attempt({ cert, key }, [...path, 'key'], 'the key does not go with the certificate');
+  };
+  const ca = read(tls.ca, ['ca']);
+  if (ca !== undefined) attempt({ ca }, ['ca'], 'no usable certificates');
+  if ('certificates' in tls) for (const [i, one] of tls.certificates.entries()) pair(one, ['certificates', i]);
+  else pair(tls, []);
+  return faults;
+}
