@@ -55,6 +55,7 @@ export class Server implements Operations {
   private readonly fleet: Fleet;
   private levels!: SharedLevels;
   private rows!: LevelRows;
+  private readonly listenerRows = new Map<string, number>();
   private upstream!: MainUpstream;
   private reading!: Reading;
   private config_!: Config;
@@ -128,7 +129,15 @@ export class Server implements Operations {
   }
 
   private current(): Version {
-    return { version: this.wanted, config: this.config_, clusters: this.upstream.snapshots() };
+    const levelRows: Record<string, number> = {};
+    for (const { name } of this.config_.listeners) levelRows[name] = this.levelRow(name);
+    return { version: this.wanted, config: this.config_, clusters: this.upstream.snapshots(), levelRows };
+  }
+
+  private levelRow(listener: string): number {
+    let row = this.listenerRows.get(listener);
+    if (row === undefined) this.listenerRows.set(listener, (row = this.rows.take(`listener ${listener}`)));
+    return row;
   }
 
   // === Operations
@@ -206,7 +215,7 @@ export class Server implements Operations {
     const found: Record<string, number> = {};
     for (const series of this.view.collect()) {
       const labels = Object.entries(series.labels).map(([k, v]) => `${k}="${v}"`).join(',');
-      found[labels === '' ? series.name : `${series.name}{${labels}}`] = series.kind === 'histogram' ? series.count : series.value;
+      found[labels === '' ? series.name : `${series.name}{${labels}}`] = series.value;
     }
     return found;
   }

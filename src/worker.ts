@@ -42,6 +42,7 @@ function start(given: WorkerStart): void {
     log,
     self,
     share: given.workers > 1,
+    ticketSecret: given.ticketSecret,
     gate: given.workers > 1 ? new WriteGate(new Int32Array(given.gate), 0, self) : null,
   });
   setInterval(tick, TICK_MS);

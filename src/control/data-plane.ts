@@ -1,11 +1,14 @@
 // Everything that carries traffic in one worker: built from a configuration, changed live by a newer one, drained and closed.
 import { clock, now } from '../core/clock.js';
+import { showAddress } from '../core/config/address.js';
 import type { SharedLevels } from '../core/levels.js';
 import type { Log } from '../core/log.js';
 import type { Catalog } from '../core/manifest.js';
 import type { Stats } from '../core/stats.js';
 import type { Connection } from '../network/connection.js';
+import type { Level } from '../network/filter.js';
 import { Listener } from '../network/listener.js';
+import type { ConnectionRecord } from '../network/record.js';
 import type { Cluster } from '../network/upstream/cluster.js';
 import { ClusterManager } from '../network/upstream/manager.js';
 import type { ClusterSnapshot } from '../network/upstream/snapshot.js';
@@ -15,7 +18,7 @@ import type { StreamFilterManifest } from '../stream/filter.js';
 import { MessageListener } from '../stream/listener.js';
 import { Upstreams } from '../stream/pool/upstreams.js';
 import type { Protocol, ProtocolManifest } from '../stream/protocol.js';
-import { Captures } from '../stream/record.js';
+import { Captures, ExchangeRecord } from '../stream/record.js';
 import { RouteTable } from '../stream/router.js';
 import type { Session } from '../stream/session.js';
 import type { TerminalManifest } from '../stream/terminal.js';
@@ -34,7 +37,11 @@ export interface DataPlaneDeps {
   /** Whether other workers listen on the same addresses. */
   readonly share: boolean;
   readonly gate: WriteGate | null;
+  readonly ticketSecret: Uint8Array;
 }
+
+/** Time that connections of a listener which is gone from the configuration may run on, ms. */
+const LEAVE_MS = 30_000;
 
 /** One listener as it is served: the sockets, and, for protocols with messages, what becomes of them. */
 interface Served {
@@ -104,7 +111,7 @@ export class DataPlane {
     const starts: Promise<void>[] = [];
     for (const listener of config.listeners) {
       try {
-        starts.push(this.applyListener(listener, tables.get(listener.routes), config));
+        starts.push(this.applyListener(listener, tables.get(listener.routes), version));
       } catch (error) {
         problems.push(`listener ${listener.name}: ${messageOf(error)}`);
       }
@@ -127,17 +134,17 @@ export class DataPlane {
     return tables;
   }
 
-  private applyListener(config: ListenerConfig, table: RouteTable | undefined, all: Config): Promise<void> {
+  private applyListener(config: ListenerConfig, table: RouteTable | undefined, version: Version): Promise<void> {
     const known = this.served.get(config.name);
     if (known !== undefined && sameSocket(known.config, config)) {
       this.update(known, config, table);
       return Promise.resolve();
     }
     if (known !== undefined) this.remove(config.name, known);
-    return this.add(config, table, all);
+    return this.add(config, table, version);
   }
 
-  private async add(config: ListenerConfig, table: RouteTable | undefined, all: Config): Promise<void> {
+  private async add(config: ListenerConfig, table: RouteTable | undefined, version: Version): Promise<void> {
     const served: Served = {
       config,
       network: new Listener(config, {
@@ -146,8 +153,11 @@ export class DataPlane {
         catalog: this.catalog,
         clusters: this.clusters,
         share: this.deps.share,
-        drainTimeout: all.drain_timeout,
+        ticketSecret: this.deps.ticketSecret,
+        level: this.sharedLevel(version.levelRows[config.name]),
         accept: (connection: Connection) => served.message!.accept(connection),
+        retire: (connection: Connection) => served.message?.retire(connection),
+        record: (record: ConnectionRecord) => served.logs.forEach((log) => log.write(asExchange(record))),
       }),
       message: null,
       chainKey: '',
@@ -180,20 +190,12 @@ export class DataPlane {
 
   /** Builds what a listener's messages need; parts whose configuration did not change are kept. */
   private build(served: Served, config: ListenerConfig, table: RouteTable | undefined): void {
+    this.buildLogs(served, config);
     if (isRaw(config)) return;
     if (table === undefined) throw new Error(`its route table ${config.routes} could not be built`);
     const protocolKey = JSON.stringify([config.protocol, config.options]);
     const protocol = served.message !== null && served.protocolKey === protocolKey ? served.message.protocol : this.makeProtocol(config.protocol, config.options);
     served.protocolKey = protocolKey;
-    const logKey = JSON.stringify(config.access_log);
-    if (logKey !== served.logKey || served.message === null) {
-      const former = served.logs;
-      served.captures = new Captures();
-      served.logs = config.access_log.map((log) => new AccessLog(log, { sinks: this.sinks, captures: served.captures }));
-      served.logKey = logKey;
-      // Exchanges that run still write to the former logs' files: they are let go of a moment later.
-      if (former.length > 0) clock.setTimeout(() => former.forEach((log) => void log.close()), 1000);
-    }
     const chainKey = JSON.stringify([config.stream_filters, this.plugins]);
     if (chainKey !== served.chainKey) {
       served.chain = new FilterChain(config.stream_filters.map(({ type, options }) => this.catalog.find<StreamFilterManifest>('stream-filter', type)!.create(options)));
@@ -213,13 +215,30 @@ export class DataPlane {
     else served.message.update(message);
   }
 
+  private buildLogs(served: Served, config: ListenerConfig): void {
+    const logKey = JSON.stringify(config.access_log);
+    if (logKey === served.logKey) return;
+    const former = served.logs;
+    served.captures = new Captures();
+    served.logs = config.access_log.map((log) => new AccessLog(log, { sinks: this.sinks, captures: served.captures }));
+    served.logKey = logKey;
+    // Exchanges that run still write to the former logs' files: they are let go of a moment later.
+    if (former.length > 0) clock.setTimeout(() => former.forEach((log) => void log.close()), 1000);
+  }
+
+  /** A level that all workers serving a listener count in; one for a listener, whatever its filters call it. */
+  private sharedLevel(row: number | undefined): ((name: string) => Level) | undefined {
+    const { levels } = this.deps;
+    return row === undefined ? undefined : () => ({ add: (n) => levels.add(row, n), read: () => levels.read(row) });
+  }
+
   /** A listener is gone from the configuration: its address is free at once, its connections are drained. */
   private remove(name: string, served: Served): void {
     this.served.delete(name);
     this.leaving.add(served);
     served.state = 'draining';
     served.message?.drain();
-    void served.network.close(undefined).then(() => {
+    void served.network.close(LEAVE_MS, 'listener-removed').then(() => {
       served.message?.abort('listener-removed');
       served.message?.chain.retire();
       served.logs.forEach((log) => void log.close());
@@ -246,7 +265,7 @@ export class DataPlane {
     const full = used > limit * 0.9;
     if (full !== this.full) {
       this.full = full;
-      for (const served of this.served.values()) served.network.accepting = !full;
+      for (const served of this.served.values()) void (full ? served.network.pauseAccept() : served.network.resumeAccept());
       this.deps.log.warn({ used, limit }, full ? 'close to memory_limit: nothing more is accepted' : 'memory is below its limit again: accepting goes on');
     }
     if (used <= limit * 0.95) return;
@@ -277,12 +296,11 @@ export class DataPlane {
   private drainOne(served: Served): void {
     served.state = 'draining';
     served.message?.drain();
-    served.network.drain();
   }
 
   private pollDrain(): void {
     let left = 0;
-    for (const served of [...this.served.values(), ...this.leaving]) left += served.network.connections.size;
+    for (const served of [...this.served.values(), ...this.leaving]) left += served.network.active;
     if (left === 0) {
       this.drained?.();
       this.drained = null;
@@ -296,7 +314,7 @@ export class DataPlane {
     if (this.drainPoll !== null) clock.clearTimeout(this.drainPoll);
     for (const served of [...this.served.values(), ...this.leaving]) {
       served.message?.abort('drain-deadline');
-      void served.network.close(0);
+      void served.network.close(0, 'drain-deadline');
       served.state = 'closed';
     }
     this.clusters.close();
@@ -308,7 +326,7 @@ export class DataPlane {
   listeners(): ListenerState[] {
     return [...this.served.values(), ...this.leaving].map((served) => ({
       name: served.config.name,
-      address: served.network.address,
+      address: showAddress(served.network.address),
       protocol: served.config.protocol,
       state: served.state,
       connections: served.network.connections.size,
@@ -350,6 +368,28 @@ function isRaw(config: ListenerConfig): boolean {
 /** Whether a listener can go on with its sockets under the newer configuration. */
 function sameSocket(a: ListenerConfig, b: ListenerConfig): boolean {
   return JSON.stringify([a.address, isRaw(a) ? a.protocol : '']) === JSON.stringify([b.address, isRaw(b) ? b.protocol : '']);
+}
+
+const carried = new ExchangeRecord();
+
+/** A connection that was carried as bytes, in the shape that access logs read. */
+function asExchange(record: ConnectionRecord): ExchangeRecord {
+  carried.reset();
+  const end = now();
+  carried.start = end - record.duration;
+  carried.end = end;
+  carried.protocol = record.protocol;
+  carried.listener = record.listener;
+  carried.downstream = record.info;
+  carried.clusterName = record.cluster;
+  carried.code = record.code;
+  carried.bytesIn = record.bytesIn;
+  carried.bytesOut = record.bytesOut;
+  for (const { host, code, errno, ms } of record.attempts) {
+    carried.beginAttempt(host, carried.start, false);
+    carried.endAttempt(code, errno, carried.start + ms);
+  }
+  return carried;
 }
 
 function messageOf(error: unknown): string {

@@ -55,6 +55,7 @@ export class Fleet {
   private looking: unknown = null;
   private stopping = false;
   private idPrefix = '';
+  private readonly ticketSecret = randomBytes(48);
 
   constructor(deps: FleetDeps) {
     this.deps = deps;
@@ -102,6 +103,7 @@ export class Fleet {
         levels: this.levels!.share(),
         ticks: this.ticks.buffer as SharedArrayBuffer,
         gate: this.gate,
+        ticketSecret: this.ticketSecret,
         idPrefix: `${this.idPrefix}${member.self.toString(36)}${this.generation.toString(36)}-`,
       },
     };

@@ -12,6 +12,8 @@ export interface Version {
   readonly version: number;
   readonly config: Config;
   readonly clusters: readonly ClusterSnapshot[];
+  /** Row of SharedLevels in which all workers count what the network filters of a listener limit, by listener. */
+  readonly levelRows: Readonly<Record<string, number>>;
 }
 
 /** Given to a worker thread once there is a configuration; until then it only loads its code. */
@@ -24,6 +26,8 @@ export interface WorkerStart {
   readonly ticks: SharedArrayBuffer;
   /** One Int32: the gate to standard output, see WriteGate. */
   readonly gate: SharedArrayBuffer;
+  /** Secret of TLS session tickets, the same in all workers. */
+  readonly ticketSecret: Uint8Array;
   /** What ids of requests made by this worker begin with. */
   readonly idPrefix: string;
 }

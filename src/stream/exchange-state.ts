@@ -150,7 +150,7 @@ export abstract class ExchangeState implements DeadlineOwner {
     record.endAttempt('', '', now());
     record.status = status;
     if (!this.oneway && !this.down.closed) {
-      this.down.connection.write(bytes, 0, bytes.length);
+      this.down.codec.encodeWhole!(this.down.connection, bytes);
       record.bytesOut += bytes.length;
     }
     this.replyStarted = true;

@@ -21,6 +21,8 @@ const MAX_HELD = 1024 * 1024;
 const MAX_TERMINAL_BODY = 4 * 1024 * 1024;
 /** Timeout of a request that a host originates, ms; there is no route to say another. */
 const REVERSE_TIMEOUT = 15_000;
+/** What the largest header block of a protocol can hold (Bolt), for the message only. */
+const MAX_EDITED = 65_535;
 const EMPTY = Buffer.alloc(0);
 
 const free: Exchange[] = [];
@@ -71,7 +73,9 @@ export class Exchange extends ExchangeUpstream {
 
   /** A request that could not be decoded: only its record and, where possible, the protocol's error reply. */
   beginRefused(down: Session, listener: MessageListener, id: number, code: ReasonCode, context: ReasonContext): void {
-    this.start(down, listener, id);
+    this.start(down, listener, Math.max(id, 0));
+    // Where ids tell exchanges apart, a reply without one would go to a request that it does not answer.
+    this.oneway = id < 0 && down.protocol.pool === 'multiplex';
     this.refuse(code, context);
   }
 
@@ -146,6 +150,11 @@ export class Exchange extends ExchangeUpstream {
     } else {
       this.fail(pool.refusal, { cluster: this.cluster!.name, limit: this.limitOf(pool.refusal) });
     }
+  }
+
+  /** A filter or route asked for an edit that the protocol cannot carry. */
+  private refusedEdit(head: Head): void {
+    this.fail(head.refused!, { limit: MAX_EDITED, detail: 'its headers cannot be edited' });
   }
 
   protected limitOf(code: ReasonCode): number {
@@ -270,6 +279,10 @@ export class Exchange extends ExchangeUpstream {
     this.activeCounted = true;
     cluster.stats.active_requests.inc();
     if (route.editsRequest) route.editRequest(head, this);
+    if (head.refused !== null) {
+      this.refusedEdit(head);
+      return false;
+    }
     if (route.replyReadsRequest) this.requestForReply = this.requestKept ? head : head.keep();
     this.timeoutMs = head.timeout > 0 ? head.timeout : head.timeout < 0 ? 0 : route.timeout;
     if (this.requestDone) this.armTimeout(this.timeoutMs);
@@ -437,6 +450,10 @@ export class Exchange extends ExchangeUpstream {
   protected sendReplyHead(): void {
     const down = this.down;
     const head = this.replyHead!;
+    if (head.refused !== null) {
+      this.refusedEdit(head);
+      return;
+    }
     const last = this.replyDone && this.replyBody === null;
     const connection = down.connection;
     const from = connection.appended;

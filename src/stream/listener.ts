@@ -130,6 +130,11 @@ export class MessageListener {
     if (this.sessions.delete(session)) this.stats.connections.dec();
   }
 
+  /** The connection reached its age: its client is asked to connect anew. */
+  retire(connection: Connection): void {
+    for (const session of this.sessions) if (session.connection === connection) session.retire();
+  }
+
   poolsOf(cluster: Cluster, protocol: Protocol): ClusterPools | null {
     return this.upstreams.of(cluster, protocol);
   }

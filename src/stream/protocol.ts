@@ -20,7 +20,11 @@ export type ResetCode = ReasonCode;
 
 /**
  * Receives what a codec decodes, in wire order. Everything handed over is borrowed: valid during the call only.
- * For a protocol with ids, `id` is the peer's id of the exchange; HTTP/1 passes 0.
+ *
+ * `id` (and `head.id`) of a request is what the codec wants to be told when it is answered: the peer's id, or a number the codec made
+ * where the wire has none but answers keep an order (Redis, see ordered-replies.ts); HTTP/1, one exchange at a time, passes 0. Of a
+ * reply it is the id that `encodeRequest` was given, read back from the wire or paired by order. Content belongs to the message begun
+ * last. Ids are 0 or more; -1 means that none is known, in `onError` only.
  */
 export interface CodecSink {
   /** A request (or oneway) began; `last` means that nothing of it follows. On either role where peers may originate both ways. */
@@ -34,9 +38,12 @@ export interface CodecSink {
   /** The peer's heartbeat; answered by the sink with `codec.pong(out, head)`. */
   onPing(head: Head): void;
   onPong(id: number): void;
-  /** The peer asks for no new exchanges; those it may not have seen have ids above `lastId` (-1: all running may finish). */
-  onGoAway(lastId: number): void;
-  /** Bytes are malformed or over a limit: decoding has stopped for good. `id` names the exchange where one is known, else -1. */
+  /** The peer asks for no new exchanges. Those that run may finish; what it will not answer the codec ends by `onReset(id, 'host-goaway')`. */
+  onGoAway(): void;
+  /**
+   * Bytes are malformed or over a limit: decoding has stopped for good. `id` names the exchange to be refused where one is known (also a
+   * new one, whose refusal has to take its place in an order of replies), else -1. What came before it on the connection is still answered.
+   */
   onError(id: number, code: ReasonCode, context: ReasonContext): void;
 }
 
@@ -49,8 +56,13 @@ export interface Codec {
   readonly role: Role;
   /** Total bytes from the first unconsumed byte that decode needs before it can go on; 0 when unknown. The connection gathers them. */
   want: number;
-  /** True while decode refuses to go on until a reply is complete (HTTP/1 server: one request at a time). */
+  /**
+   * True while decode refuses to go on until a reply is complete: HTTP/1 servers answer one request at a time, protocols that answer in
+   * order bound how many requests (and finished replies, see `held`) wait.
+   */
   readonly blocked: boolean;
+  /** Encoded bytes that wait inside the codec until something before them is complete; they count as unsent, and bound how far a peer falls behind. */
+  readonly held: number;
   /** True once both sides agreed to carry raw bytes (upgrade, CONNECT): onData with id 0 from then on. */
   readonly tunnel: boolean;
   /** Decodes buf[start, end), calls the sink, returns the number of bytes consumed (the rest is handed in again with more behind it). */
@@ -73,6 +85,8 @@ export interface Codec {
   encodeReset(out: Output, id: number, code: ResetCode): boolean;
   /** A reply made by the proxy itself to request `id`. `request` is the head where it is still at hand. */
   encodeLocalReply(out: Output, id: number, reply: LocalReply): void;
+  /** Writes a message that is encoded already (Protocol.echo), in its turn behind what is being written. Only with Protocol.echo. */
+  encodeWhole?(out: Output, bytes: Uint8Array): void;
   /** Forgets exchange `id` (both directions) after a reset or a local reply. */
   release(id: number): void;
   /** Writes a heartbeat with this id; false where the protocol has none. */
@@ -80,7 +94,10 @@ export interface Codec {
   encodePong(out: Output, ping: Head): void;
   /** Tells the peer to start nothing new (HTTP/1: the next reply carries `connection: close`); false where nothing was written. */
   encodeGoAway(out: Output): boolean;
-  /** True when the connection cannot be used for another exchange (HTTP/1: close, unfinished body). Asked when an exchange ended. */
+  /**
+   * True when the connection cannot be used for another exchange: HTTP/1 after `connection: close` or an unfinished body, a frame cut half
+   * way, too many late replies still due. Asked when an exchange ended, and before a connection is used again.
+   */
   readonly mustClose: boolean;
 }
 
@@ -101,6 +118,7 @@ export interface LocalReply {
 
 export interface Protocol {
   readonly name: string;
+  /** How exchanges use connections unless the cluster says otherwise; `multiplex` also says that the codec tells several at once apart, by ids or by order. */
   readonly pool: PoolKind;
   /** Bytes that `match` needs at most before it answers yes or no. */
   readonly matchBytes: number;

@@ -1,7 +1,7 @@
 // Finds the route of a request: the virtual host by the host asked for, then the first route whose conditions hold. Guarded by bench/micro/router.ts.
 import { latin1, utf8 } from '../core/bytes.js';
 import type { Head } from './head.js';
-import { AUTHORITY, PATH, PathView } from './match.js';
+import { AUTHORITY, PATH, PATH_ANY, PathView } from './match.js';
 import { needsNormal, normalPath } from './rewrite.js';
 import { type EditsConfig, type RouteConfig, type RouteTableConfig, routeTableSchema } from './route-config.js';
 import { RouteIndex } from './route-index.js';
@@ -16,18 +16,23 @@ const NO_BYTES: Uint8Array = Buffer.alloc(0);
 /** What a downstream connection remembers of its last request: the host asked for and the virtual host it led to. */
 export class VhostMemo {
   table: RouteTable | null = null;
+  /** The host asked for: the first `length` bytes. */
   authority: Uint8Array = NO_BYTES;
+  length = 0;
   host: VirtualHost | null = null;
 }
 
 export class VirtualHost {
   readonly name: string;
   readonly routes: readonly Route[];
+  /** Whether any route asks for the path; where none does it is not looked for. */
+  readonly readsPath: boolean;
   private readonly index: RouteIndex | null;
 
   constructor(name: string, routes: readonly Route[]) {
     this.name = name;
     this.routes = routes;
+    this.readsPath = routes.some((r) => r.match.pathKind !== PATH_ANY);
     this.index = RouteIndex.of(routes.map((r) => r.match));
   }
 
@@ -132,7 +137,7 @@ export class RouteTable {
     const host = this.only ?? this.virtualHost(head, memo);
     if (host === null) return null;
     const path = this.path;
-    path.read(head);
+    if (host.readsPath || this.normalize) path.read(head);
     if (this.normalize && path.present && needsNormal(path.buf, path.start, path.end)) this.normalizePath(head);
     return host.match(head, path);
   }
@@ -165,14 +170,16 @@ export class RouteTable {
     const { vbuf, vstart } = head;
     const n = head.vend - vstart;
     const known = memo.authority;
-    if (memo.table === this && known.length === n) {
+    if (memo.table === this && memo.length === n) {
       let i = 0;
       while (i < n && known[i] === vbuf[vstart + i]) i++;
       if (i === n) return memo.host;
     }
     const host = this.lookUp(latin1(vbuf, vstart, head.vend));
+    if (known.length < n) memo.authority = Buffer.allocUnsafe(n);
+    for (let i = 0; i < n; i++) memo.authority[i] = vbuf[vstart + i]!;
+    memo.length = n;
     memo.table = this;
-    memo.authority = Buffer.from(vbuf.subarray(vstart, head.vend));
     memo.host = host;
     return host;
   }
@@ -182,13 +189,14 @@ export class RouteTable {
     const { host, port } = splitPort(authority.toLowerCase());
     // A host with a dot at its end is the same host, fully qualified.
     const name = host.endsWith('.') ? host.slice(0, -1) : host;
-    const exactPort = this.byPort.get(port);
     const free = this.anyPort;
+    const bound = this.byPort.size === 0 ? undefined : this.byPort.get(port);
+    if (bound === undefined) return free.exact.get(name) ?? free.suffixes.find(name, true) ?? free.prefixes.find(name, false) ?? free.rest ?? null;
     return (
-      exactPort?.exact.get(name) ?? free.exact.get(name) ??
-      exactPort?.suffixes.find(name, true) ?? free.suffixes.find(name, true) ??
-      exactPort?.prefixes.find(name, false) ?? free.prefixes.find(name, false) ??
-      exactPort?.rest ?? free.rest ?? null
+      bound.exact.get(name) ?? free.exact.get(name) ??
+      bound.suffixes.find(name, true) ?? free.suffixes.find(name, true) ??
+      bound.prefixes.find(name, false) ?? free.prefixes.find(name, false) ??
+      bound.rest ?? free.rest ?? null
     );
   }
 

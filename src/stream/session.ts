@@ -412,7 +412,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     this.beatMisses = 0;
   }
 
-  onGoAway(_lastId: number): void {
+  onGoAway(): void {
     if (this.pool === null) return;
     this.closing = true;
     this.pool.sessionClosing(this);
@@ -434,7 +434,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     else {
       const exchange = takeExchange();
       this.link(exchange);
-      exchange.beginRefused(this, this.listener, Math.max(id, 0), code, context);
+      exchange.beginRefused(this, this.listener, id, code, context);
     }
     if (!this.closed) this.connection.close();
   }
@@ -510,6 +510,12 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     if (this.closed) return;
     this.codec.encodeGoAway(this.connection);
     if (this.incomingCount === 0) this.idle.set(this.listener!.drainIdle);
+  }
+
+  /** Asks the client to connect anew; ends the connection once nothing runs on it. */
+  retire(): void {
+    if (this.closed) return;
+    if (!this.codec.encodeGoAway(this.connection) && this.incomingCount === 0) this.connection.end();
   }
 
   /** Ends everything now, with the reason in each exchange's record. */

@@ -158,7 +158,7 @@ export class BoltCodec implements Codec {
       } else if (command === COMMAND_HEARTBEAT) {
         sink.onPing(head);
       } else {
-        sink.onGoAway(-1);
+        sink.onGoAway();
       }
       if (head.edited || head.refused !== null) head.reset();
       if (long && p < end) {
@@ -318,7 +318,12 @@ export class BoltCodec implements Codec {
     return buildFrame({ proto, ver1, switches, type, command, id, codec, timeoutOrStatus, className: EMPTY, headers: EMPTY, content });
   }
 
-  private put(out: Output, frame: Buffer): void {
+  /** Writes a frame behind the long one that is being written, if there is one. */
+  encodeWhole(out: Output, frame: Uint8Array): void {
+    this.put(out, frame);
+  }
+
+  private put(out: Output, frame: Uint8Array): void {
     const queue = this.queue;
     (queue !== null && queue.busy ? queue.behind(out) : out).write(frame, 0, frame.length);
   }

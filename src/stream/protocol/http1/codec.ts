@@ -53,6 +53,7 @@ const EMPTY = Buffer.alloc(0);
 export abstract class Http1Codec implements Codec {
   readonly role: Role;
   readonly limits: Limits;
+  readonly held = 0;
   want = 0;
 
   protected state: number;

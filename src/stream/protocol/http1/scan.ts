@@ -225,6 +225,7 @@ function fields(head: Http1Head, buf: Uint8Array, base: number, end: number, lim
           head.count = count;
           head.grow();
           index = head.index;
+          keys = head.keys;
         }
         phase = FIELD_NAME;
       }
