@@ -85,7 +85,7 @@ virtual_hosts:
     ['a broken expression', route('cluster: a\nmatch: {header.x: {regex: "("}}'), /regex: expected a regular expression \(/],
     ['two operators', route('cluster: a\nmatch: {service: {exact: x, prefix: y}}'), /exactly one of exact, prefix, .*found exact and prefix/],
     ['an operator that does not exist', route('cluster: a\nmatch: {service: {exct: x}}'), /exct: unknown key \(did you mean exact\?\)/],
-    ['a condition without operator', route('cluster: a\nmatch: {service: {invert: true}}'), /match\.service\.exact: expected exactly one of exact, prefix/],
+    ['a condition without operator', route('cluster: a\nmatch: {service: {invert: true}}'), /match\.service\.exact: is missing, expected exactly one of exact, prefix/],
     ['case without expression', route('cluster: a\nmatch: {service: {exact: x, ignore_case: true}}'), /ignore_case: expected a regex to go with it/],
     ['a header without name', route('cluster: a\nmatch: {header.: x}'), /the name of a header behind "header\."/],
     ['an unknown variable with its nearest name', route('cluster: a\nrequest_headers: {set: {x-a: "%dowstream_remote_ip%"}}'), /request_headers\.set\.x-a: expected .*did you mean %downstream_remote_ip%\?/],

@@ -142,8 +142,15 @@ class Collector {
       const inner = noteOf(issue.issues[0]!);
       this.#add(path, { expected: `${inner.expected} as key`, got: said.got, hint: inner.hint });
     } else {
-      this.#add(path, said);
+      this.#add(path, issue.code === 'custom' && said.got !== '' ? { ...said, got: this.#found(path, said.got) } : said);
     }
+  }
+
+  /** What stands at the path. A schema that refuses a part of its value has zod report the whole; where the data has another shape than the schema that is all there is. */
+  #found(path: Path, reported: string): string {
+    const around = path.slice(0, -1).reduce<unknown>((at, step) => (at !== null && typeof at === 'object' ? (at as Record<string | number, unknown>)[step] : undefined), this.#loaded.data);
+    const last = path.at(-1);
+    return last === undefined || around === null || typeof around !== 'object' ? reported : show((around as Record<string | number, unknown>)[last]);
   }
 
   #unknown(path: Path, key: string, known: readonly string[]): void {
