@@ -59,7 +59,7 @@ class Assembly {
   /** Puts an object in; a second one of the same name is refused. */
   place(object: Placed): void {
     const there = this.objects.get(object.kind)!.get(object.name);
-    if (there === undefined) this.objects.get(object.kind)!.set(object.name, object);
+    if (there === undefined || there.index < 0) this.objects.get(object.kind)!.set(object.name, object);
     else this.report(object.kind, object.index, object.name, ['name'], `a ${kindName[object.kind]} of this name stands at ${object.kind}[${there.index}] already`, object.name);
   }
 
@@ -79,6 +79,11 @@ class Assembly {
     const config = this.before(kind, name);
     if (config === undefined) objects.delete(name);
     else objects.set(name, { kind, index: -1, name, config });
+  }
+
+  /** Something was refused on sight: as `fallBack`, unless there is another object of the name. */
+  restore(kind: Kind, name: string): void {
+    if (name !== '' && !this.objects.get(kind)!.has(name)) this.fallBack(kind, name);
   }
 
   /** A refused object that cannot be told by its name may be any of those that seem to be gone: all of them stay. */
@@ -213,13 +218,14 @@ export function assemble(schema: ConfigSchema, loaded: Loaded, catalog: Catalog,
   const directory = dirname(resolve(loaded.file));
   const logs = absoluteLogs(section('access_log'), directory);
   for (const kind of kinds) {
-    for (const [i, object] of parsed[kind].entries()) {
-      const config = finish(kind, object, logs, directory);
-      assembly.place({ kind, index: places[kind][i] ?? i, name: object.name, config });
+    const inFile = new Map<number, Parsed[Kind][number] | null>([...refused].filter((label) => label.startsWith(`${kind}[`)).map((label) => [placeOf(label).index, null]));
+    for (const [i, object] of parsed[kind].entries()) inFile.set(places[kind][i] ?? i, object);
+    for (const [index, object] of [...inFile].sort(([one], [other]) => one - other)) {
+      if (object !== null) assembly.place({ kind, index, name: object.name, config: finish(kind, object, logs, directory) });
+      else assembly.restore(kind, assembly.rawName(kind, index));
     }
-    const nameless = [...refused].some((label) => label === kind || (label.startsWith(`${kind}[`) && assembly.rawName(kind, placeOf(label).index) === ''));
-    for (const label of refused) if (label.startsWith(`${kind}[`)) restore(assembly, kind, assembly.rawName(kind, placeOf(label).index));
-    if (nameless) assembly.keepAll(kind);
+    const nameless = [...inFile].some(([index, object]) => object === null && assembly.rawName(kind, index) === '');
+    if (nameless || refused.has(kind)) assembly.keepAll(kind);
   }
   checkFiles(assembly);
   checkLanes(assembly, section('lanes').map((lane) => lane.name));
@@ -248,10 +254,6 @@ export function assemble(schema: ConfigSchema, loaded: Loaded, catalog: Catalog,
     banner: section('banner'),
   });
   return { config, problems, warnings: warningsOf(config, kinds.flatMap((kind) => assembly.placedOf(kind)), loaded, catalog), rejected };
-}
-
-function restore(assembly: Assembly, kind: Kind, name: string): void {
-  if (name !== '' && !assembly.objects.get(kind)!.has(name)) assembly.fallBack(kind, name);
 }
 
 function finish(kind: Kind, object: Parsed[Kind][number], logs: Config['access_log'], directory: string): ObjectConfig {
