@@ -70,8 +70,8 @@ export class Recorder implements CodecSink {
   onPong(id: number): void {
     this.lines.push(`pong ${id}`);
   }
-  onGoAway(lastId: number): void {
-    this.lines.push(`goaway ${lastId}`);
+  onGoAway(): void {
+    this.lines.push('goaway');
   }
   onError(id: number, code: ReasonCode, context: ReasonContext): void {
     this.errors++;
