@@ -33,7 +33,7 @@ class Side implements Reader {
 
 const server = await transport.listen(
   { host: '127.0.0.1', port: listenPort },
-  { backlog: 4096, share: false, mayBeSecured: process.env.EVENTS === '1', onError: (error) => console.error(error) },
+  { backlog: 4096, share: false, mayBeSecured: () => process.env.EVENTS === '1', onError: (error) => console.error(error) },
   (downstream) => {
     const down = new Side();
     const up = new Side();

@@ -46,11 +46,13 @@ export class ConnectionInfo {
   /** Address the client dialled where it differs from the local one (PROXY protocol, original destination). */
   originalAddress = '';
   originalPort = 0;
+  /** What a listener filter saw in the first bytes; '' where none looked. */
+  detected: '' | 'tls' | 'plain' = '';
   /** True once TLS is established on this connection. */
   secure = false;
   /** Server name of the ClientHello, lower case; '' without. */
   serverName = '';
-  /** Protocol agreed by ALPN; '' without. */
+  /** Protocol agreed by ALPN; the first one that the client offers where TLS passes through unopened; '' without. */
   alpn = '';
   /** Subject of the peer's verified certificate; '' without. */
   peerSubject = '';
