@@ -38,9 +38,9 @@ export class Cluster implements DeadlineOwner {
   private list: readonly Host[] = [];
   private usable: readonly Host[] = [];
   private balancer: Balancer;
-  private balancerKey = '';
-  private connectionKey = '';
-  private open: HostConnect = hostConnect(null);
+  private balancerKey: string;
+  private connectionKey: string;
+  private open: HostConnect;
   private epoch = -1;
   private epochRow = -1;
   private readonly deps: ClusterDeps;
@@ -59,6 +59,8 @@ export class Cluster implements DeadlineOwner {
     this.current = config;
     this.balancer = deps.balancer(config.balancer);
     this.balancerKey = JSON.stringify(config.balancer);
+    this.open = hostConnect(config.tls, config.name);
+    this.connectionKey = connectionKeyOf(config);
     this.update(snapshot);
   }
 
@@ -146,7 +148,7 @@ export class Cluster implements DeadlineOwner {
     const reconnect = connectionKey !== this.connectionKey;
     if (reconnect) {
       this.connectionKey = connectionKey;
-      this.open = hostConnect(config.tls);
+      this.open = hostConnect(config.tls, this.name);
     }
     const before = new Map(this.list.map((host) => [host.address, host]));
     const next: Host[] = [];

@@ -248,7 +248,7 @@ class MainCluster {
     this.health = null;
     if (check !== null) {
       const probe = check.type === 'protocol' ? deps.probes.get(config.protocol) : deps.probes.get(check.type);
-      const connect = hostConnect(config.tls);
+      const connect = hostConnect(config.tls, config.name);
       this.health = new ClusterHealth(check, {
         stats: deps.stats,
         cluster: config.name,

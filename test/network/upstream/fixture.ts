@@ -93,3 +93,12 @@ export function settle(): Promise<void> {
     setImmediate(resolve);
   });
 }
+
+/** Waits, with the event loop running, until `condition` holds; gives up after 10 s. */
+export async function until(condition: () => boolean): Promise<void> {
+  const end = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`still not so after 10 s: ${condition.toString()}`);
+    await settle();
+  }
+}
