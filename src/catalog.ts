@@ -1,4 +1,11 @@
 // The one list of built-in plug-ins: a line for each manifest, whose order does not matter.
+import { manifest as proxyProtocol } from './filters/listener/proxy_protocol/manifest.js';
+import { manifest as tlsInspector } from './filters/listener/tls_inspector/manifest.js';
+import { manifest as connectionLimit } from './filters/network/connection_limit/manifest.js';
+import { manifest as ipAccess } from './filters/network/ip_access/manifest.js';
+import { manifest as tcpProxy } from './filters/network/tcp_proxy/manifest.js';
+import { manifest as udpProxy } from './filters/network/udp_proxy/manifest.js';
+import { manifest as echo } from './filters/terminal/echo/manifest.js';
 import { manifest as leastRequest } from './network/upstream/balancer/least_request/manifest.js';
 import { manifest as random } from './network/upstream/balancer/random/manifest.js';
 import { manifest as roundRobin } from './network/upstream/balancer/round_robin/manifest.js';
@@ -7,6 +14,7 @@ import { manifest as dns } from './network/upstream/discovery/dns/manifest.js';
 import { manifest as staticHosts } from './network/upstream/discovery/static/manifest.js';
 import { manifest as bolt } from './stream/protocol/bolt/manifest.js';
 import { manifest as http1 } from './stream/protocol/http1/manifest.js';
-import { manifest as echo } from './filters/terminal/echo/manifest.js';
 
-export const catalog = [leastRequest, random, roundRobin, weighted, dns, staticHosts, bolt, http1, echo];
+export const catalog = [
+  proxyProtocol, tlsInspector, connectionLimit, ipAccess, tcpProxy, udpProxy, echo, leastRequest, random, roundRobin, weighted, dns, staticHosts, bolt, http1,
+];

@@ -253,7 +253,9 @@ export abstract class ExchangeUpstream extends ExchangeState {
         return;
       }
       const policy = this.route.retry;
-      if (policy !== null && policy.onFailure(nothingSent && session.opened ? 'connect-failed' : code, this.attempts, idempotent) && this.mayRetry()) {
+      if (policy !== null && policy.onFailure(nothingSent && session.opened ? 'connect-failed' : code, this.attempts, idempotent) && (nothingSent || this.mayRetry())) {
+        // What never reached a host multiplies no load: it needs no share of the retry budget, or a host that dies would fail the calls
+        // that were waiting for its connection together.
         this.retry(session.opened ? policy.delay(this.attempts) : 0);
         return;
       }

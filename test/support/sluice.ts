@@ -1,0 +1,141 @@
+// Starts the real binary with a configuration of the test's, and reads what it prints; every process ends with the test.
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { TestContext } from 'node:test';
+
+/** The bundle that `npm start` runs; SLUICE_BINARY names another one. */
+const binary = resolve(process.env['SLUICE_BINARY'] ?? 'dist/sluice.js');
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export async function freePorts(n: number): Promise<number[]> {
+  const servers: Server[] = [];
+  for (let i = 0; i < n; i++) {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    servers.push(server);
+  }
+  const ports = servers.map((s) => (s.address() as AddressInfo).port);
+  await Promise.all(servers.map((s) => once(s.close(), 'close')));
+  return ports;
+}
+
+/** Waits until `check` gives something other than undefined, false or null; fails after `limit` ms with `what`. */
+export async function until<T>(what: string, check: () => T | Promise<T>, limit = 10_000): Promise<NonNullable<T>> {
+  const end = Date.now() + limit;
+  for (;;) {
+    const found = await check();
+    if (found !== undefined && found !== false && found !== null) return found as NonNullable<T>;
+    if (Date.now() > end) assert.fail(`waited ${limit} ms in vain: ${what}`);
+    await new Promise((r) => setTimeout(r, 20));
+  }
+}
+
+export class Sluice {
+  readonly child: ChildProcess;
+  readonly admin: string;
+  readonly file: string;
+  stdout = '';
+  stderr = '';
+  readonly exited: Promise<number | null>;
+  private over = false;
+
+  constructor(child: ChildProcess, admin: string, file: string) {
+    this.child = child;
+    this.admin = admin;
+    this.file = file;
+    child.stdout!.on('data', (d: Buffer) => (this.stdout += d.toString('latin1')));
+    child.stderr!.on('data', (d: Buffer) => (this.stderr += d.toString()));
+    this.exited = once(child, 'close').then(([code]) => {
+      this.over = true;
+      return code as number | null;
+    });
+  }
+
+  get running(): boolean {
+    return !this.over;
+  }
+
+  /** Lines of the access log so far. */
+  get lines(): string[] {
+    return this.stdout.split('\n').filter((line) => line !== '');
+  }
+
+  async get(path: string): Promise<{ status: number; text: string }> {
+    const reply = await fetch(`http://${this.admin}${path}`);
+    return { status: reply.status, text: await reply.text() };
+  }
+
+  async json<T = unknown>(path: string): Promise<T> {
+    return JSON.parse((await this.get(path)).text) as T;
+  }
+
+  /** The sum of a metric's series whose labels include `labels`. */
+  async metric(name: string, labels = ''): Promise<number> {
+    let sum = 0;
+    for (const line of (await this.get('/metrics')).text.split('\n')) {
+      if ((line.startsWith(`${name}{`) || line.startsWith(`${name} `)) && line.includes(labels)) sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+    }
+    return sum;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  async ready(limit = 15_000): Promise<void> {
+    await until('the process is ready', async () => {
+      if (this.over) assert.fail(`sluice ended:\n${this.stderr}`);
+      try {
+        return (await this.get('/ready')).status === 200;
+      } catch {
+        return false;
+      }
+    }, limit);
+  }
+}
+
+export interface StartOptions {
+  /** Text of the configuration; without `admin`, which is added. */
+  readonly config?: string;
+  /** A file instead. */
+  readonly file?: string;
+  readonly env?: Record<string, string>;
+  readonly args?: readonly string[];
+  /** Do not wait for ready. */
+  readonly eager?: boolean;
+}
+
+/** Starts sluice; it is killed when the test ends, should it still run then. */
+export async function start(t: TestContext, options: StartOptions): Promise<Sluice> {
+  const port = await freePort();
+  const admin = `127.0.0.1:${port}`;
+  let file = options.file ?? '';
+  if (options.config !== undefined) {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-test-'));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    file = join(folder, 'sluice.yaml');
+    writeFileSync(file, `admin: {address: ${admin}}\n${options.config}`);
+  }
+  const args = ['--enable-source-maps', binary, 'start', '-c', file, ...(options.args ?? [])];
+  const child = spawn(process.execPath, args, { env: { ...process.env, ADMIN: admin, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const sluice = new Sluice(child, admin, file);
+  t.after(async () => {
+    if (sluice.running) child.kill('SIGKILL');
+    await sluice.exited;
+  });
+  if (options.eager !== true) await sluice.ready();
+  return sluice;
+}
