@@ -32,7 +32,7 @@ class ProxyProtocol implements ListenerFilter {
   }
 }
 
-export const proxyProtocol: ListenerFilterManifest = {
+export const manifest: ListenerFilterManifest = {
   kind: 'listener-filter',
   name: 'proxy_protocol',
   doc: "Takes the client's address from the PROXY protocol header (version 1 or 2) of a load balancer in front.",

@@ -44,7 +44,7 @@ class TlsInspector implements ListenerFilter {
   }
 }
 
-export const tlsInspector: ListenerFilterManifest = {
+export const manifest: ListenerFilterManifest = {
   kind: 'listener-filter',
   name: 'tls_inspector',
   doc: 'Finds out whether a client begins with TLS, so that one port serves both, and for which name and protocols it asks.',

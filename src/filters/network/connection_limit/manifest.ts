@@ -32,7 +32,7 @@ class ConnectionLimit implements NetworkFilter {
   }
 }
 
-export const connectionLimit: NetworkFilterManifest = {
+export const manifest: NetworkFilterManifest = {
   kind: 'network-filter',
   role: 'gate',
   name: 'connection_limit',

@@ -47,7 +47,7 @@ class IpAccess implements NetworkFilter {
   }
 }
 
-export const ipAccess: NetworkFilterManifest = {
+export const manifest: NetworkFilterManifest = {
   kind: 'network-filter',
   role: 'gate',
   name: 'ip_access',

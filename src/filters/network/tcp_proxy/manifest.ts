@@ -14,7 +14,7 @@ const schema = z
   })
   .refine(leadsSomewhere, { message: 'one of cluster and weighted, or routes' });
 
-export const tcpProxy: NetworkFilterManifest = {
+export const manifest: NetworkFilterManifest = {
   kind: 'network-filter',
   role: 'tcp',
   name: 'tcp_proxy',

@@ -13,7 +13,7 @@ const schema = z
   })
   .refine(leadsSomewhere, { message: 'one of cluster and weighted, or routes' });
 
-export const udpProxy: NetworkFilterManifest = {
+export const manifest: NetworkFilterManifest = {
   kind: 'network-filter',
   role: 'udp',
   name: 'udp_proxy',
