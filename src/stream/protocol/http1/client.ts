@@ -52,14 +52,14 @@ export class Http1ClientCodec extends Http1Codec {
     let last = false;
     if (status < 200 && status !== 101) {
       head.interim = true;
-      head.length = -1;
+      this.noLength(head);
     } else if (status === 101 || (this.connect && status < 300)) {
       if (status === 101 && (!this.upgrade || !head.upgrade || this.out !== OUT_NONE)) {
         giveHead(head);
         this.fail(sink, 0, 'bad-reply', { detail: 'a switch to a protocol that the request did not ask for' });
         return end;
       }
-      head.length = -1;
+      this.noLength(head);
       this.state = TUNNEL;
       this.out = OUT_TUNNEL;
     } else {
@@ -77,13 +77,19 @@ export class Http1ClientCodec extends Http1Codec {
     this.replyClose = head.close || (head.minor === 0 && !head.keepAlive);
     if (this.headMethod || head.status === 304) return true;
     if (head.status === 204) {
-      head.length = -1;
+      this.noLength(head);
       return true;
     }
     if (head.chunked || head.lengthIndex >= 0) return this.beginBody(head, buf, bodyStart, end);
     this.replyClose = true;
     this.state = UNTIL_END;
     return false;
+  }
+
+  /** Takes out a content-length that must not be there and means nothing (RFC 9110 section 8.6). */
+  private noLength(head: Http1Head): void {
+    head.dropLength();
+    head.length = -1;
   }
 
   protected messageDecoded(more: boolean): void {

@@ -1,6 +1,6 @@
 // HTTP/1.1 as a protocol: how its first bytes are recognised, which codec a connection gets, which methods may be repeated.
 import { reasons, type ReasonCode } from '../../../core/reason.js';
-import { METHOD, headerName, type Head } from '../../head.js';
+import { headerName, type Head } from '../../head.js';
 import { MATCH_MORE, MATCH_NO, MATCH_YES, type Codec, type Match, type PoolKind, type Protocol, type Role } from '../../protocol.js';
 import { TOKEN } from './chars.js';
 import { Http1ClientCodec } from './client.js';
@@ -14,7 +14,6 @@ const METHOD_NAME = headerName(':method');
 const idempotentMethods = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'].map((method) => Buffer.from(method));
 const CONNECT = Buffer.from('CONNECT');
 const PRI = Buffer.from('PRI');
-if (METHOD_NAME.part !== METHOD) throw new Error('the method has no part of its own');
 
 function equals(buf: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
   if (end - start !== text.length) return false;
@@ -44,8 +43,8 @@ export class Http1 implements Protocol {
     const stop = Math.min(end, start + MAX_METHOD);
     let i = start;
     while (i < stop && TOKEN[buf[i]] !== 0) i++;
-    if (i === end && i < start + MAX_METHOD) return MATCH_MORE;
-    if (i === start || i === end || buf[i] !== 32 || equals(buf, start, i, PRI)) return i === end ? MATCH_MORE : MATCH_NO;
+    if (i === end) return MATCH_MORE;
+    if (i === start || buf[i] !== 32 || equals(buf, start, i, PRI)) return MATCH_NO;
     if (i + 1 === end) return MATCH_MORE;
     const c = buf[i + 1];
     if (c === 47 || c === 42) return MATCH_YES;

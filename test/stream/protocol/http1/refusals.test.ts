@@ -144,6 +144,21 @@ describe('a request is refused', () => {
     });
   }
 
+  test('chunks: any other byte in the end of the last chunk', () => {
+    const bytes = `${post}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`;
+    for (let at = bytes.length - 7; at < bytes.length; at++) {
+      for (const other of ['\r', '\n', ' ', 'x', '\0', '1']) {
+        if (bytes[at] === other) continue;
+        // Behind the one byte that may differ (a size of 1) the data lacks its end.
+        const text = `${bytes.slice(0, at)}${other}${bytes.slice(at + 1)}GET`;
+        const { lines, ends } = requests(text);
+        assert.equal(ends, 0, JSON.stringify(text));
+        assert.match(lines.at(-1)!, /^error 0 bad-request/, JSON.stringify(text));
+        for (const cuts of everyCut(text.length)) assert.deepEqual(requests(text, cuts).lines, lines, `${JSON.stringify(text)} cut at ${cuts.join()}`);
+      }
+    }
+  });
+
   test('and nothing behind it is decoded', () => {
     const codec = protocol.codec('server');
     const sink = new Transcript();

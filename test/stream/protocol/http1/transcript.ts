@@ -30,7 +30,7 @@ export class Transcript implements CodecSink {
   private open = false;
 
   onRequest(head: Head, last: boolean): void {
-    this.begin(`request ${head.get(METHOD)} ${head.get(PATH)} ${head.get(AUTHORITY) ?? '-'}`, head, last);
+    this.begin(`request ${head.get(METHOD)} ${head.get(PATH)} ${head.get(AUTHORITY) || '-'}`, head, last);
   }
 
   onReply(head: Head, last: boolean): void {
