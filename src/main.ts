@@ -1,4 +1,75 @@
 #!/usr/bin/env node
-// The command line; for now it only says that nothing runs yet.
-process.stderr.write('sluice: nothing to run yet\n');
-process.exitCode = 1;
+// The command line, and the only place that ends the process. It imports nothing before it is needed: a proxy is to accept soon after exec.
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+// Node would open its inspector.
+process.on('SIGUSR1', () => {});
+
+async function main(words: readonly string[]): Promise<number | null> {
+  const [{ helpText, readArguments }, { DONE, MISUSED, writeAll }] = await Promise.all([import('./control/command/arguments.js'), import('./control/command/output.js')]);
+  const to = { out: (text: string) => writeAll(1, text), err: (text: string) => writeAll(2, text), env: process.env };
+  const command = readArguments(words);
+  if ('misuse' in command) {
+    to.err(`sluice: ${command.misuse}\nsluice --help lists the commands\n`);
+    return MISUSED;
+  }
+  if ('asked' in command) {
+    to.out(command.asked === 'version' ? `${version()}\n` : helpText(command.about));
+    return DONE;
+  }
+  switch (command.name) {
+    case 'start': {
+      const [{ start }, { Server }, { log }] = await Promise.all([import('./control/command/start.js'), import('./server.js'), import('./core/log.js')]);
+      return start(
+        command,
+        {
+          launch: ({ file, workers, watch, onEnd }) =>
+            Server.start({ file, version: version(), worker: new URL('./worker.js', import.meta.url), watch, onEnd, env: process.env, ...(workers === undefined ? {} : { workers }) }),
+          // After the listeners: its libraries take longer to load than all the rest.
+          admin: async (options) => (await import('./control/admin/server.js')).startAdmin(options),
+          on: (event: string, handler: (error: unknown) => void) => void process.on(event, handler),
+          exit: (code) => process.exit(code),
+          log: async () => log,
+          pid: process.pid,
+        },
+        to,
+      );
+    }
+    case 'check': {
+      const [{ check }, { catalog }] = await Promise.all([import('./control/command/check.js'), import('./catalog.js')]);
+      return check(command, catalog, to);
+    }
+    case 'explain': {
+      const { explain, explainAll } = await import('./core/explain.js');
+      const { isReasonCode } = await import('./core/reason.js');
+      const [code] = command.operands;
+      const known = code === undefined || isReasonCode(code.trim());
+      (known ? to.out : to.err)(code === undefined ? explainAll() : explain(code));
+      return known ? DONE : MISUSED;
+    }
+    case 'call': {
+      const [{ call }, bolt] = await Promise.all([import('./control/command/call.js'), import('./stream/protocol/bolt/call.js')]);
+      const reply = (id: number) => new bolt.CallReply(id);
+      return call(command, { bolt: { frame: (request) => bolt.callFrame({ ...request, headers: [] }), reply } }, to);
+    }
+    case 'wait':
+    case 'drain':
+    case 'stop': {
+      const remote = await import('./control/command/remote.js');
+      return remote[command.name](command, to);
+    }
+  }
+}
+
+/** From the package.json of this package, which lies above the bundle as above the compiled sources. */
+function version(): string {
+  for (const up of ['../package.json', '../../package.json']) {
+    const file = fileURLToPath(new URL(up, import.meta.url));
+    if (existsSync(file)) return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  }
+  return 'unknown';
+}
+
+const code = await main(process.argv.slice(2));
+if (code !== null) process.exit(code);

@@ -1,5 +1,6 @@
 // The whole configuration: one schema out of the parts of every layer, and the plain frozen data that a valid file becomes.
 import * as z from 'zod';
+import { check } from '../core/config/check.js';
 import { toJsonSchema } from '../core/config/json-schema.js';
 import { type Loaded, loadText } from '../core/config/load.js';
 import type { Problem } from '../core/config/problem.js';
@@ -164,6 +165,13 @@ export function configSchema(catalog: Catalog): ConfigSchema {
   let schema = schemas.get(catalog);
   if (schema === undefined) schemas.set(catalog, (schema = makeSchema(catalog)));
   return schema;
+}
+
+/** Only the admin of a configuration, for commands that look for a running process; of none, the default. */
+export function readAdmin(loaded: Loaded | null): AdminConfig | { readonly problems: readonly Problem[] } {
+  if (loaded === null || loaded.data === undefined) return loaded === null ? adminMap.parse({}) : { problems: loaded.problems };
+  const found = check(z.looseObject({ admin: admin.optional() }), { ...loaded, problems: [], faulty: [] });
+  return found.ok ? (found.value.admin ?? adminMap.parse({})) : { problems: found.problems };
 }
 
 /** The JSON Schema of a configuration file. */

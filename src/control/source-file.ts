@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { clock } from '../core/clock.js';
 import { problemAt } from '../core/config/check.js';
-import { loadFile, loadText } from '../core/config/load.js';
+import { type Loaded, loadFile, loadText } from '../core/config/load.js';
 import type { Problem } from '../core/config/problem.js';
 import { Catalog, type Manifest } from '../core/manifest.js';
 import { type Config, type Decoded, decodeLoaded, type Rejected } from './model.js';
@@ -20,6 +20,8 @@ export interface Reading extends Decoded {
   readonly version: number;
   /** False when the configuration is what was in force already. */
   readonly changed: boolean;
+  /** The file itself, for what tells where a value stands. */
+  readonly loaded: Loaded;
 }
 
 export interface SourceOptions {
@@ -65,7 +67,7 @@ export class SourceFile {
 
   private async readNow(): Promise<Reading> {
     this.seen = await this.stamp();
-    let loaded: ReturnType<typeof loadFile>;
+    let loaded: Loaded;
     try {
       loaded = loadText(await readFile(this.file, 'utf8'), this.file, this.env);
     } catch {
@@ -85,7 +87,7 @@ export class SourceFile {
       this.config = decoded.config;
       this.version++;
     }
-    return { ...decoded, catalog, version: this.version, changed };
+    return { ...decoded, catalog, version: this.version, changed, loaded };
   }
 
   /** Calls `changed` after each change of the file or of a plug-in's, once it has been read for the first time; never twice at once. */
