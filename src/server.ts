@@ -7,7 +7,7 @@ import type { Config } from './control/model.js';
 import type { ClusterState, ConfigState, ConnectionState, ListenerState, Operations, ReadyState, WorkerState } from './control/operations.js';
 import { redact } from './control/redact.js';
 import { type Reading, SourceFile } from './control/source-file.js';
-import type { Problem } from './core/config/problem.js';
+import { formatProblem, type Problem } from './core/config/problem.js';
 import { clock } from './core/clock.js';
 import { LevelRows, SharedLevels } from './core/levels.js';
 import { configureLog, getLevel, log, type LogLevel, logLevels, setLevel } from './core/log.js';
@@ -92,7 +92,7 @@ export class Server implements Operations {
     if (this.reading.config === null || this.reading.problems.length > 0) throw new ConfigRefused(this.reading.problems);
     this.config_ = this.reading.config;
     await configureLog(this.config_.log);
-    for (const warning of this.reading.warnings) log.warn({ at: `${warning.file}:${warning.line}:${warning.col}` }, warning.expected);
+    for (const warning of this.reading.warnings) log.warn(formatProblem(warning));
     const workers = this.workerCount();
     this.levels = SharedLevels.create(LEVEL_ROWS, workers + 1);
     this.rows = new LevelRows(this.levels, (segment) => this.fleet.post({ type: 'segment', segment }));
@@ -152,7 +152,7 @@ export class Server implements Operations {
 
   config(): ConfigState {
     const { rejected } = this.source;
-    const problems = [...rejected.flatMap((r) => r.problems.map((p) => `${p.file}:${p.line}:${p.col}: ${p.path}: ${p.expected}`)), ...this.built];
+    const problems = [...rejected.flatMap((r) => r.problems.map(formatProblem)), ...this.built];
     return {
       wanted: this.wanted,
       running: this.fleet.running,
@@ -250,7 +250,7 @@ export class Server implements Operations {
   async reload(): Promise<readonly string[]> {
     this.fleet.post({ type: 'reopen-logs' });
     const reading = await this.source.read();
-    const problems = reading.problems.map((p) => `${p.file}:${p.line}:${p.col}: ${p.path}: expected ${p.expected}${p.got === '' ? '' : `, got ${p.got}`}`);
+    const problems = reading.problems.map(formatProblem);
     for (const problem of problems) log.error(problem);
     this.stats.counter('sluice_config_rejected_total', 'Readings of the configuration in which something was refused.').add(problems.length > 0 ? 1 : 0);
     if (reading.config === null || !reading.changed || this.draining) return problems;
@@ -270,7 +270,7 @@ export class Server implements Operations {
     return Promise.resolve();
   }
 
-  stop(deadlineMs: number): Promise<void> {
+  stop(deadlineMs = this.config_.drain_timeout): Promise<void> {
     this.end(deadlineMs);
     return Promise.resolve();
   }

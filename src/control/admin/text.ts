@@ -1,5 +1,4 @@
 // The answers of the admin as text for people: aligned columns, and words instead of raw numbers.
-import { showDuration } from '../../core/config/schema.js';
 import type { ClusterState, ConfigState, ConnectionState, ListenerState, ReadyState, WorkerState } from '../operations.js';
 
 /** Columns as wide as their widest cell; numbers to the right. */
@@ -22,9 +21,9 @@ export function showBytes(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
 }
 
-/** Whole seconds from a minute up: 61500 -> "1m 1s"; below, as a configuration would write it. */
+/** 250 -> "250ms", 3024 -> "3s", 61500 -> "1m 1s": the two largest units. */
 export function showAge(ms: number): string {
-  if (ms < 60_000) return showDuration(Math.round(ms));
+  if (ms < 1000) return `${Math.round(ms)}ms`;
   const seconds = Math.floor(ms / 1000);
   const parts: [number, string][] = [[Math.floor(seconds / 86_400), 'd'], [Math.floor(seconds / 3600) % 24, 'h'], [Math.floor(seconds / 60) % 60, 'm'], [seconds % 60, 's']];
   return parts.filter(([n]) => n > 0).slice(0, 2).map(([n, unit]) => `${n}${unit}`).join(' ');
@@ -51,7 +50,7 @@ export function clustersText(list: readonly ClusterState[]): string {
       const use = (['connections', 'pending', 'requests', 'retries'] as const).map((key) => `${key} ${ofLimit(levels[key], limits[key])}`).join(', ');
       const head = `${name}${protocol === '' ? '' : ` (${protocol})`}: hosts by ${discovery}; ${use}\n${lastError === '' ? '' : `  last error: ${lastError}\n`}`;
       if (hosts.length === 0) return `${head}  no hosts\n`;
-      const rows = hosts.map((h) => [h.address, h.hostname === h.address ? '' : h.hostname, h.weight, h.healthy ? 'healthy' : 'unhealthy', h.active, h.connections, h.cause]);
+      const rows = hosts.map((h) => [h.address, h.address.startsWith(h.hostname) ? '' : h.hostname, h.weight, h.healthy ? 'healthy' : 'unhealthy', h.active, h.connections, h.cause]);
       return head + table(['host', 'name', 'weight', 'health', 'active', 'connections', 'cause'], rows).replace(/^/gm, '  ').trimEnd() + '\n';
     })
     .join('\n');
