@@ -281,10 +281,11 @@ export class Connection implements Output, WireEvents {
   }
 
   private deliverCarry(): void {
+    let n: number;
     do {
       this.resumed = false;
       this.delivering = true;
-      const n = this.reader.onBytes(this, this.carry, this.carryStart, this.carryEnd, false);
+      n = this.reader.onBytes(this, this.carry, this.carryStart, this.carryEnd, false);
       this.delivering = false;
       if (this.state >= CLOSED) {
         this.dropCarry();
@@ -292,7 +293,7 @@ export class Connection implements Output, WireEvents {
       }
       this.carryStart += n;
       if (this.carryStart >= this.carryEnd) this.dropCarry();
-    } while (this.resumed && this.pauses === 0 && this.carryEnd !== this.carryStart && this.want <= this.carryEnd - this.carryStart);
+    } while (n > 0 && this.resumed && this.pauses === 0 && this.carryEnd !== this.carryStart && this.want <= this.carryEnd - this.carryStart);
   }
 
   private dropCarry(): void {

@@ -290,7 +290,15 @@ export class NodeWire implements Wire, DeadlineOwner {
   private fault(thrown: unknown): void {
     const detail = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
     this.error ??= new SluiceError('internal', { detail }, thrown);
-    this.socket.destroy();
+    this.abort();
+  }
+
+  /** Closes by a reset where the socket can. */
+  private abort(): void {
+    const { socket } = this;
+    this.state = LINGERING;
+    if (!this.tls && !socket.connecting && !this.peer.startsWith('unix:')) socket.resetAndDestroy();
+    else socket.destroy();
   }
 
   // === Wire
@@ -363,10 +371,12 @@ export class NodeWire implements Wire, DeadlineOwner {
         return;
       }
     }
-    if (this.state === LINGERING && !reset) return;
-    this.state = LINGERING;
-    if (reset && !this.tls && !socket.connecting && this.peer.startsWith('unix:') === false) socket.resetAndDestroy();
-    else socket.destroy();
+    if (reset) {
+      this.abort();
+    } else if (this.state !== LINGERING) {
+      this.state = LINGERING;
+      socket.destroy();
+    }
   }
 
   private linger(): void {
