@@ -2,14 +2,15 @@
 import { now } from '../../core/clock.js';
 import { Deadline, type DeadlineOwner } from '../../core/deadline.js';
 import type { SharedLevels } from '../../core/levels.js';
+import { log } from '../../core/log.js';
 import { randomInt } from '../../core/random.js';
 import type { SluiceError } from '../../core/reason.js';
 import type { Stats } from '../../core/stats.js';
 import type { Connection, Reader } from '../connection.js';
-import type { Balancer } from './balancer.js';
+import type { Balancer, BalancerManifest } from './balancer.js';
 import { Breaker } from './breaker.js';
 import { ClusterStats, HostStats } from './cluster-stats.js';
-import type { ClusterConfig, Typed } from './config.js';
+import type { ClusterConfig } from './config.js';
 import { Host } from './host.js';
 import { hostConnect, type HostConnect } from './host-connect.js';
 import type { ClusterSnapshot, HostSnapshot } from './snapshot.js';
@@ -22,7 +23,8 @@ const SLOW_START_STEPS = 10;
 export interface ClusterDeps {
   readonly stats: Stats;
   readonly levels: SharedLevels;
-  readonly balancer: (options: Typed) => Balancer;
+  /** The balancer of this name; throws when there is none. */
+  readonly balancer: (type: string) => BalancerManifest;
 }
 
 export class Cluster implements DeadlineOwner {
@@ -38,7 +40,9 @@ export class Cluster implements DeadlineOwner {
   private list: readonly Host[] = [];
   private usable: readonly Host[] = [];
   private balancer: Balancer;
+  private balancerFrom: BalancerManifest;
   private balancerKey: string;
+  private balancerFailed = false;
   private connectionKey: string;
   private open: HostConnect;
   private epoch = -1;
@@ -57,7 +61,8 @@ export class Cluster implements DeadlineOwner {
     this.stats = new ClusterStats(deps.stats, config.name);
     this.breaker = new Breaker(deps.levels, snapshot.breakerRows, config.breaker, this.stats.breaker_open);
     this.current = config;
-    this.balancer = deps.balancer(config.balancer);
+    this.balancerFrom = deps.balancer(config.balancer.type);
+    this.balancer = this.balancerFrom.create(config.balancer);
     this.balancerKey = JSON.stringify(config.balancer);
     this.open = hostConnect(config.tls, config.name);
     this.connectionKey = connectionKeyOf(config);
@@ -83,7 +88,7 @@ export class Cluster implements DeadlineOwner {
    */
   pick(hash: number, tried: readonly Host[] | null): Host | null {
     if (this.levels.read(this.epochRow) !== this.epoch) this.refresh();
-    const first = this.balancer.pick(hash);
+    const first = this.ask(hash);
     if (first === null) {
       this.stats.no_host.inc();
       return null;
@@ -94,7 +99,7 @@ export class Cluster implements DeadlineOwner {
 
   private pickOther(hash: number, tried: readonly Host[], first: Host): Host {
     for (let i = 0; i < ASK_AGAIN; i++) {
-      const other = this.balancer.pick(hash);
+      const other = this.ask(hash);
       if (other !== null && !tried.includes(other)) return other;
     }
     const usable = this.usable;
@@ -106,6 +111,23 @@ export class Cluster implements DeadlineOwner {
       at = at + 1 === n ? 0 : at + 1;
     }
     return first;
+  }
+
+  /** A balancer may come from outside: what it throws costs its order, not the exchange. */
+  private ask(hash: number): Host | null {
+    try {
+      return this.balancer.pick(hash);
+    } catch (error) {
+      this.balancerThrew(error);
+      const { usable } = this;
+      return usable.length === 0 ? null : usable[randomInt(usable.length)]!;
+    }
+  }
+
+  private balancerThrew(error: unknown): void {
+    if (this.balancerFailed) return;
+    this.balancerFailed = true;
+    log.error({ cluster: this.name, balancer: this.balancerFrom.name, error }, 'a balancer failed; its hosts are taken at random where it does');
   }
 
   /** Why `pick` gave null: there is no host that takes traffic, or none of them is healthy. */
@@ -139,11 +161,7 @@ export class Cluster implements DeadlineOwner {
     this.current = config;
     this.breaker.limits = config.breaker;
     this.epochRow = snapshot.epochRow;
-    const balancerKey = JSON.stringify(config.balancer);
-    if (balancerKey !== this.balancerKey) {
-      this.balancerKey = balancerKey;
-      this.balancer = this.deps.balancer(config.balancer);
-    }
+    this.renewBalancer();
     const connectionKey = connectionKeyOf(config);
     const reconnect = connectionKey !== this.connectionKey;
     if (reconnect) {
@@ -165,6 +183,24 @@ export class Cluster implements DeadlineOwner {
     this.list = next;
     this.refresh();
     for (const host of before.values()) this.leave(host);
+  }
+
+  /** Makes the balancer anew if its options or the plug-in behind its name have changed; true when it did. */
+  private renewBalancer(): boolean {
+    const options = this.current.balancer;
+    const manifest = this.deps.balancer(options.type);
+    const key = JSON.stringify(options);
+    if (key === this.balancerKey && manifest === this.balancerFrom) return false;
+    this.balancer = manifest.create(options);
+    this.balancerFrom = manifest;
+    this.balancerKey = key;
+    this.balancerFailed = false;
+    return true;
+  }
+
+  /** The plug-ins may have changed. */
+  renew(): void {
+    if (this.renewBalancer()) this.refresh();
   }
 
   /** Takes the cluster out of use; what runs may finish. */
@@ -217,20 +253,30 @@ export class Cluster implements DeadlineOwner {
     this.panic = healthy.length * 100 < this.current.panic_threshold * willing.length;
     this.usable = this.panic ? willing : healthy;
     this.share();
-    this.balancer.update(this.usable);
+    try {
+      this.balancer.update(this.usable);
+    } catch (error) {
+      this.balancerThrew(error);
+    }
   }
 
+  /** Sets what balancers go by: the weights, lowered for those that have not been usable for long. */
   private share(): void {
-    const time = now();
     const total = this.current.slow_start;
+    if (total === 0) {
+      for (const host of this.usable) host.share = host.weight;
+      return;
+    }
+    const time = now();
+    const usable = new Set(this.usable);
     let warming = false;
-    for (const host of this.list) if (!this.usable.includes(host)) host.usableSince = -1;
-    for (const host of this.usable) {
+    for (const host of this.list) if (!usable.has(host)) host.usableSince = -1;
+    for (const host of usable) {
       if (host.usableSince < 0) host.usableSince = time;
       const age = time - host.usableSince;
       if (age < total) warming = true;
-      const step = total === 0 || age >= total ? SLOW_START_STEPS : 1 + Math.floor((age / total) * (SLOW_START_STEPS - 1));
-      host.share = host.weight * (total === 0 ? 1 : step);
+      const step = age >= total ? SLOW_START_STEPS : 1 + Math.floor((age / total) * (SLOW_START_STEPS - 1));
+      host.share = host.weight * step;
     }
     if (!warming) return;
     this.slowStart ??= new Deadline(this, 0);

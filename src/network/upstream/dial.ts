@@ -163,6 +163,8 @@ function place(cluster: Cluster, hash: number): Host | SluiceError {
   if (!cluster.breaker.tryConnection()) {
     return new SluiceError('breaker-connections', { cluster: cluster.name, limit: cluster.breaker.limits.max_connections });
   }
+  // Counted as an exchange too, or least_request would see no load in it.
+  host.active++;
   host.connections++;
   cluster.stats.active_connections.inc();
   return host;
@@ -252,6 +254,7 @@ class Line implements Reader, HostPool {
 
   onClose(c: Connection, error: SluiceError | null): void {
     const { host, socket, closing } = this;
+    host.active--;
     host.connections--;
     host.cluster.stats.active_connections.dec();
     host.cluster.breaker.releaseConnection();

@@ -58,10 +58,14 @@ export class MainUpstream {
     this.deps = { ...deps };
   }
 
-  /** Discoveries and health checks made from now on come from these. */
+  /**
+   * The plug-ins from now on: a discovery whose plug-in was replaced begins anew at once, its hosts of before stay meanwhile. Health
+   * checks that run keep the probe they began with until their configuration changes. Every discovery in use must be among them.
+   */
   useCatalog(catalog: Catalog, probes: ReadonlyMap<string, ProbeFactory>): void {
     this.deps.catalog = catalog;
     this.deps.probes = probes;
+    for (const cluster of this.clusters.values()) cluster.renew();
   }
 
   /** Makes these the clusters: begins new ones, changes those that differ, ends those that are missing. */
@@ -123,6 +127,7 @@ class MainCluster {
   private config: ClusterConfig;
   private configKey: string;
   private discovery: Discovery;
+  private discoveryFrom: DiscoveryManifest;
   private discoveryKey: string;
   private health: ClusterHealth | null = null;
   private healthKey = 'null';
@@ -149,7 +154,8 @@ class MainCluster {
     const gauge = (state: string): Gauge => deps.stats.gauge('sluice_cluster_hosts', 'Hosts by health.', { cluster: config.name, state });
     this.healthyHosts = gauge('healthy');
     this.unhealthyHosts = gauge('unhealthy');
-    this.discovery = this.makeDiscovery();
+    this.discoveryFrom = this.discoveryManifest();
+    this.discovery = this.discoveryFrom.create(config.discovery, config.hosts, config.name);
     this.discoveryKey = JSON.stringify(config.discovery);
   }
 
@@ -167,18 +173,8 @@ class MainCluster {
     this.configKey = key;
     this.config = config;
     this.quiet = true;
-    const discoveryKey = JSON.stringify(config.discovery);
-    if (discoveryKey !== this.discoveryKey) {
-      // The hosts of before stay until the new discovery knows better: it tells of its first ones at once or when it has them.
-      this.discoveryKey = discoveryKey;
-      this.discovery.close();
-      this.discovery = this.makeDiscovery();
-      this.makeHealth();
-      this.discovery.start({ onHosts: (hosts) => this.onHosts(hosts) });
-    } else {
-      this.makeHealth();
-      this.discovery.update(config.hosts);
-    }
+    this.makeHealth();
+    if (!this.renewDiscovery()) this.discovery.update(config.hosts);
     this.quiet = false;
     this.tell();
   }
@@ -230,11 +226,33 @@ class MainCluster {
     return lines;
   }
 
-  private makeDiscovery(): Discovery {
+  /** The plug-ins may have changed. */
+  renew(): void {
+    this.renewDiscovery();
+  }
+
+  private discoveryManifest(): DiscoveryManifest {
+    const { type } = this.config.discovery;
+    const manifest = this.deps.catalog.find<DiscoveryManifest>('discovery', type);
+    if (manifest === undefined) throw new Error(`no discovery is called ${type}`);
+    return manifest;
+  }
+
+  /**
+   * Begins the discovery anew if its options or the plug-in behind its name have changed; true when it did. The hosts of before
+   * stay until the new one knows better.
+   */
+  private renewDiscovery(): boolean {
     const { discovery, hosts, name } = this.config;
-    const manifest = this.deps.catalog.find<DiscoveryManifest>('discovery', discovery.type);
-    if (manifest === undefined) throw new Error(`no discovery is called ${discovery.type}`);
-    return manifest.create(discovery, hosts, name);
+    const manifest = this.discoveryManifest();
+    const key = JSON.stringify(discovery);
+    if (key === this.discoveryKey && manifest === this.discoveryFrom) return false;
+    this.discovery.close();
+    this.discovery = manifest.create(discovery, hosts, name);
+    this.discoveryFrom = manifest;
+    this.discoveryKey = key;
+    this.discovery.start({ onHosts: (found) => this.onHosts(found) });
+    return true;
   }
 
   /** Checks go on as they are unless something they depend on has changed; then the last verdicts stand until the new ones. */

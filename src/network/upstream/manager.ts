@@ -46,17 +46,18 @@ export class ClusterManager {
     this.deps = {
       stats: deps.stats,
       levels: deps.levels,
-      balancer: (options) => {
-        const manifest = this.catalog.find<BalancerManifest>('balancer', options.type);
-        if (manifest === undefined) throw new Error(`no balancer is called ${options.type}`);
-        return manifest.create(options);
+      balancer: (type) => {
+        const manifest = this.catalog.find<BalancerManifest>('balancer', type);
+        if (manifest === undefined) throw new Error(`no balancer is called ${type}`);
+        return manifest;
       },
     };
   }
 
-  /** Balancers made from now on come from this catalog. */
+  /** The plug-ins from now on; a balancer whose plug-in was replaced is made anew at once. Every balancer in use must be among them. */
   useCatalog(catalog: Catalog): void {
     this.catalog = catalog;
+    for (const cluster of this.clusters.values()) cluster.renew();
   }
 
   /** Makes these the clusters: builds new ones, changes those that differ, removes those that are missing. */

@@ -8,14 +8,17 @@ import { SharedLevels } from '../../../src/core/levels.js';
 import { Catalog } from '../../../src/core/manifest.js';
 import { random, randomInt, setRandom } from '../../../src/core/random.js';
 import { Stats } from '../../../src/core/stats.js';
+import type { BalancerManifest } from '../../../src/network/upstream/balancer.js';
+import type { DiscoveryManifest, FoundHost } from '../../../src/network/upstream/discovery.js';
 import type { Host, HostPool } from '../../../src/network/upstream/host.js';
 import { ClusterManager } from '../../../src/network/upstream/manager.js';
 import { counts, manifests, Upstream } from './fixture.js';
+import { z } from 'zod';
 
 let time: FakeClock;
 let up: Upstream;
 let undo: (() => void)[];
-configureLog({ to: { write() {} } });
+void configureLog({ to: { write() {} } });
 beforeEach(() => {
   time = new FakeClock();
   undo = [setClock(time), setRandom(3)];
@@ -288,6 +291,71 @@ describe('a change of configuration', () => {
     up.apply({ name: 'a', hosts: HOSTS.slice(0, 1) });
     up.manager.update(old);
     assert.equal(up.cluster('a').hosts.length, 1);
+  });
+});
+
+describe('a plug-in', () => {
+  const balancer = (pick: () => Host | null, update = (_: readonly Host[]): void => {}): BalancerManifest => ({
+    kind: 'balancer',
+    name: 'random',
+    doc: 'test',
+    schema: z.strictObject({}),
+    create: () => ({ pick, update }),
+  });
+  const withBalancer = (one: BalancerManifest): Catalog => new Catalog([...manifests.filter((m) => m.name !== one.name), one]);
+
+  test('that is replaced is used from the next pick on; the others are left alone', () => {
+    up.apply({ name: 'a', hosts: HOSTS, balancer: 'random' }, { name: 'b', hosts: HOSTS.slice(0, 2) });
+    const first = up.cluster('b').pick(0, null)!;
+    let list: readonly Host[] = [];
+    up.manager.useCatalog(withBalancer(balancer(() => list[2]!, (hosts) => (list = hosts))));
+    assert.deepEqual(counts(up.cluster('a'), 10), { [HOSTS[2]!]: 10 });
+    assert.notEqual(up.cluster('b').pick(0, null), first, 'the turn goes on');
+    up.setHealthy('a', HOSTS[2]!, false);
+    assert.deepEqual(counts(up.cluster('a'), 10), { [HOSTS[3]!]: 10 });
+  });
+
+  test('that throws costs its order and one line in the log, not the exchange', () => {
+    const lines: string[] = [];
+    void configureLog({ to: { write: (line) => void lines.push(line) } });
+    up.manager.useCatalog(withBalancer(balancer(() => assert.fail('out of order'))));
+    up.apply({ name: 'a', hosts: HOSTS.slice(0, 2), balancer: 'random' });
+    assert.deepEqual(Object.keys(counts(up.cluster('a'), 50)).sort(), HOSTS.slice(0, 2));
+    up.setHealthy('a', HOSTS[0]!, false);
+    assert.deepEqual(counts(up.cluster('a'), 10), { [HOSTS[1]!]: 10 });
+    up.setHealthy('a', HOSTS[1]!, false);
+    assert.equal(up.cluster('a').pick(0, null), null);
+    assert.equal(lines.filter((line) => line.includes('a balancer failed')).length, 1, lines.join(''));
+    void configureLog({ to: { write() {} } });
+  });
+
+  test('that finds hosts is replaced without losing those there are', () => {
+    let tell: (hosts: FoundHost[]) => void = () => {};
+    let closed = 0;
+    const finder = (): DiscoveryManifest => ({
+      kind: 'discovery',
+      name: 'static',
+      doc: 'test',
+      schema: z.strictObject({}),
+      create: () => ({
+        start: (sink) => void (tell = (hosts) => sink.onHosts(hosts)),
+        update() {},
+        state: () => ({ settled: true, error: '', nextRefresh: -1, sources: [] }),
+        close: () => void closed++,
+      }),
+    });
+    const host = (address: string): FoundHost => ({ address, target: { host: address.split(':')[0]!, port: 80 }, hostname: 'x', weight: 1, metadata: {} });
+    up.apply({ name: 'a', hosts: HOSTS.slice(0, 2) });
+    const kept = byAddress('a', HOSTS[1]!);
+    const others = manifests.filter((m) => m.name !== 'static');
+    up.main.useCatalog(new Catalog([...others, finder()]), new Map());
+    assert.equal(up.cluster('a').hosts.length, 2);
+    tell([{ ...host(HOSTS[1]!), hostname: kept.hostname }, host(HOSTS[2]!), host(HOSTS[2]!)]);
+    assert.deepEqual(up.cluster('a').hosts.map((h) => h.address), HOSTS.slice(1, 3));
+    assert.equal(byAddress('a', HOSTS[1]!), kept);
+    up.main.useCatalog(new Catalog([...others, finder()]), new Map());
+    assert.equal(closed, 1);
+    assert.equal(up.cluster('a').hosts.length, 2);
   });
 });
 

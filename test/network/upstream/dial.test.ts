@@ -19,7 +19,7 @@ let accepted: Socket[];
 let serve: (socket: Socket) => void;
 let dialled: DialSocket[];
 let undo: (() => void)[];
-configureLog({ to: { write() {} } });
+void configureLog({ to: { write() {} } });
 
 beforeEach(async () => {
   up = new Upstream();

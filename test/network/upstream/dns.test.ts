@@ -19,7 +19,7 @@ beforeEach(() => {
   time = new FakeClock();
   names = new FakeResolver();
   lines = [];
-  configureLog({ to: { write: (line) => void lines.push(line) } });
+  void configureLog({ to: { write: (line) => void lines.push(line) } });
   undo = [setClock(time), setResolver(names), setRandom(() => 1 - 1e-9)];
   up = new Upstream();
 });

@@ -14,7 +14,7 @@ import { FAILED_OUTLIER, type Host } from '../../../src/network/upstream/host.js
 import { MainUpstream } from '../../../src/network/upstream/main-upstream.js';
 import { ClusterManager } from '../../../src/network/upstream/manager.js';
 import type { ProbeFactory } from '../../../src/network/upstream/probe.js';
-import { ZodError, z } from 'zod';
+import { type ZodError, z } from 'zod';
 
 export const manifests: Manifest[] = [leastRequest, random, roundRobin, weighted, dns, fixed];
 

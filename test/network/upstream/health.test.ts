@@ -69,7 +69,7 @@ let open: ClusterHealth[];
 beforeEach(() => {
   time = new FakeClock();
   lines = [];
-  configureLog({ to: { write: (line) => void lines.push(line) } });
+  void configureLog({ to: { write: (line) => void lines.push(line) } });
   undo = [setClock(time), setRandom(() => 0.5)];
   wires = [];
   changes = [];

@@ -10,7 +10,7 @@ import { PROBE_DOWN, PROBE_MORE, PROBE_UP, type ProbeFactory } from '../../../sr
 import { config, counts, until, Upstream } from './fixture.js';
 
 const limit = { timeout: 30_000 };
-configureLog({ to: { write() {} } });
+void configureLog({ to: { write() {} } });
 
 let servers: Server[];
 let ups: Upstream[];
