@@ -121,15 +121,20 @@ const turn = (): Promise<void> =>
 
 /** A port on which connections are neither accepted nor refused: its thread stands still and its backlog is full. */
 async function deafPort(): Promise<number> {
+  const shared = new Int32Array(new SharedArrayBuffer(8));
   const worker = new Worker(
-    `const { parentPort } = require('node:worker_threads');
+    `const { parentPort, workerData } = require('node:worker_threads');
      const server = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
        parentPort.postMessage(server.address().port);
-       setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60000), 0);
+       setTimeout(() => {
+         Atomics.store(workerData, 1, 1);
+         Atomics.wait(workerData, 0, 0, 60000);
+       }, 0);
      });`,
-    { eval: true },
+    { eval: true, workerData: shared },
   );
   const [port] = (await once(worker, 'message')) as [number];
+  await until(() => Atomics.load(shared, 1) === 1, 'a thread that stands still');
   const fillers = Array.from({ length: 8 }, () => net.connect({ port, host: '127.0.0.1' }).on('error', () => {}));
   undo.push(async () => {
     for (const socket of fillers) socket.destroy();
