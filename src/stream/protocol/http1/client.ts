@@ -6,6 +6,7 @@ import {
   DISCARD, HEAD, Http1Codec, IDLE, OUT_CHUNKED, OUT_LENGTH, OUT_NONE, OUT_TUNNEL, TUNNEL, UNTIL_END, wrongRole,
 } from './codec.js';
 import { CONNECT_METHOD, HEAD_METHOD, NAME, SCAN_REPLY, SCAN_REQUEST, giveHead, takeHead, type Http1Head } from './head.js';
+import { writeMessage } from './message.js';
 import { FAILED, MORE, scanHead, type Limits } from './scan.js';
 import { SAY_TE, SAY_UPGRADE } from './write.js';
 
@@ -153,7 +154,7 @@ export class Http1ClientCodec extends Http1Codec {
     else length = 0;
     const done = last || head.whole;
     const chunked = !done && length < 0;
-    this.writeMessage(out, head, length, chunked, said, head.whole);
+    writeMessage(out, head, length, chunked, said, head.whole);
     this.out = done ? OUT_NONE : chunked ? OUT_CHUNKED : OUT_LENGTH;
     this.owed = done ? 0 : length;
     this.state = HEAD;

@@ -1,14 +1,13 @@
 // The HTTP/1.1 codec of one connection, what both roles share: bodies in and out, chunked coding, tunnels, refusals.
-import { MAX_RESERVE, BlockOutput, type Output, type Writer } from '../../../core/bytes.js';
+import { MAX_RESERVE, type Output } from '../../../core/bytes.js';
 import { SluiceError, type ReasonCode, type ReasonContext } from '../../../core/reason.js';
 import type { Head } from '../../head.js';
 import type { Codec, CodecSink, LocalReply, ResetCode, Role } from '../../protocol.js';
 import { HEX } from './chars.js';
 import { FAILED, MORE, byteName, scanHead, type Limits } from './scan.js';
-import { NAME, SCAN_TRAILERS, giveHead, takeHead, type Http1Head } from './head.js';
-import {
-  CHUNKED_LINE, CRLF, FRAME_ROOM, LAST_CHUNK, foreignFields, foreignHead, headSize, writeChunkSize, writeConnection, writeHead, writeLength,
-} from './write.js';
+import { SCAN_TRAILERS, giveHead, takeHead, type Http1Head } from './head.js';
+import { writeTrailers } from './message.js';
+import { CRLF, LAST_CHUNK, writeChunkSize } from './write.js';
 
 // Decoding states. Those of a body lie between HEAD and WAIT.
 /** Client: no request was sent that a reply could answer. */
@@ -359,21 +358,7 @@ export abstract class Http1Codec implements Codec {
 
   encodeTrailers(out: Output, _id: number, trailers: Head | null): void {
     if (this.out === OUT_CHUNKED) {
-      if (trailers === null) {
-        const w = out.out(LAST_CHUNK.length);
-        w.bytes(LAST_CHUNK, 0, LAST_CHUNK.length);
-      } else if (trailers.protocol === NAME) {
-        const head = trailers as Http1Head;
-        const block = roomFor(out, headSize(head) + 16);
-        const w = block.writer;
-        w.bytes(LAST_CHUNK, 0, 3);
-        writeHead(w, head);
-        w.bytes(CRLF, 0, 2);
-        block.done(out);
-      } else {
-        const text = Buffer.from(`0\r\n${foreignFields(trailers)}\r\n`);
-        out.write(text, 0, text.length);
-      }
+      writeTrailers(out, trailers);
     } else if (this.out === OUT_LENGTH && this.owed > 0) {
       this.broken = true;
     }
@@ -383,48 +368,6 @@ export abstract class Http1Codec implements Codec {
   /** The last part of a message was handed in. A tunnel has no messages; what was never begun cannot end. */
   private endOut(): void {
     if (this.out > OUT_HEAD && this.out !== OUT_TUNNEL) this.messageEncoded();
-  }
-
-  /**
-   * Writes a head with its framing, and its content where it lies whole in it. `length` is what content-length says, -1 for none;
-   * `said` is what the connection header says.
-   */
-  protected writeMessage(out: Output, head: Head, length: number, chunked: boolean, said: number, content: boolean): void {
-    const body = content ? head.bodyEnd - head.bodyStart : 0;
-    if (head.protocol === NAME) {
-      const own = head as Http1Head;
-      const asCame = own.sentLength === length;
-      if (!asCame) own.dropLength();
-      const size = headSize(own) + FRAME_ROOM;
-      const together = size + body <= MAX_RESERVE;
-      const place = roomFor(out, together ? size + body : size);
-      const w = place.writer;
-      writeHead(w, own);
-      if (!asCame && length >= 0) writeLength(w, length);
-      this.endHead(w, chunked, said);
-      if (together && body > 0) w.bytes(own.bodyBuf, own.bodyStart, own.bodyEnd);
-      place.done(out);
-      if (!together && body > 0) out.write(own.bodyBuf, own.bodyStart, own.bodyEnd);
-      return;
-    }
-    const lines = foreignHead(head);
-    const size = lines.length + FRAME_ROOM;
-    const together = size + body <= MAX_RESERVE;
-    const place = roomFor(out, together ? size + body : size);
-    const w = place.writer;
-    w.bytes(lines, 0, lines.length);
-    if (length >= 0) writeLength(w, length);
-    this.endHead(w, chunked, said);
-    if (together && body > 0) w.bytes(head.bodyBuf, head.bodyStart, head.bodyEnd);
-    place.done(out);
-    if (!together && body > 0) out.write(head.bodyBuf, head.bodyStart, head.bodyEnd);
-  }
-
-  private endHead(w: Writer, chunked: boolean, said: number): void {
-    if (chunked) w.bytes(CHUNKED_LINE, 0, CHUNKED_LINE.length);
-    if (said !== 0) writeConnection(w, said);
-    w.buf[w.pos++] = 13;
-    w.buf[w.pos++] = 10;
   }
 
   abstract reid(buf: Uint8Array, start: number, end: number, id: number, last: boolean): void;
@@ -441,37 +384,6 @@ export abstract class Http1Codec implements Codec {
   encodePong(_out: Output, _ping: Head): void {
     // HTTP/1 has no heartbeats.
   }
-}
-
-/** Where a head is written: the output itself, or a block of its own when it is larger than one reservation. */
-class Room {
-  writer: Writer;
-  private own: boolean;
-
-  constructor() {
-    this.writer = NO_WRITER;
-    this.own = false;
-  }
-
-  take(out: Output, size: number): this {
-    this.own = size > MAX_RESERVE;
-    this.writer = this.own ? new BlockOutput(size).out(size) : out.out(size);
-    return this;
-  }
-
-  done(out: Output): void {
-    const w = this.writer;
-    this.writer = NO_WRITER;
-    if (this.own) out.write(w.buf, 0, w.pos);
-  }
-}
-
-const NO_WRITER: Writer = new BlockOutput(0).writer;
-const room = new Room();
-
-/** A place of `size` bytes to write to; call `done` before the next one is taken. */
-export function roomFor(out: Output, size: number): Room {
-  return room.take(out, size);
 }
 
 /** Raised when an encoder is called that the role does not have. */

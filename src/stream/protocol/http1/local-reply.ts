@@ -2,7 +2,7 @@
 import { MAX_RESERVE, type Output } from '../../../core/bytes.js';
 import type { LocalReply } from '../../protocol.js';
 import { TOKEN, consistsOf } from './chars.js';
-import { roomFor } from './codec.js';
+import { roomFor } from './room.js';
 import { CRLF, FRAME_ROOM, cleanValue, phraseOf, writeConnection, writeLength, writeText } from './write.js';
 
 /** Headers of a local reply that the codec writes itself. */

@@ -8,6 +8,7 @@ import {
 } from './codec.js';
 import { CONNECT_METHOD, HEAD_METHOD, NAME, SCAN_REQUEST, giveHead, takeHead, type Http1Head } from './head.js';
 import { writeLocalReply } from './local-reply.js';
+import { writeMessage } from './message.js';
 import { FAILED, MORE, scanHead, type Limits } from './scan.js';
 import { SAY_CLOSE, SAY_KEEP_ALIVE, SAY_UPGRADE } from './write.js';
 
@@ -110,7 +111,7 @@ export class Http1ServerCodec extends Http1Codec {
     const status = head.status;
     if (head.interim) {
       // HTTP/1.0 has no interim replies.
-      if (this.minor === 1) this.writeMessage(out, head, -1, false, 0, false);
+      if (this.minor === 1) writeMessage(out, head, -1, false, 0, false);
       return;
     }
     let length = -1;
@@ -148,7 +149,7 @@ export class Http1ServerCodec extends Http1Codec {
       if (status === 426 && head.protocol === NAME && (head as Http1Head).upgrade) said |= SAY_UPGRADE;
     }
     const content = mode === OUT_LENGTH && head.whole;
-    this.writeMessage(out, head, length, mode === OUT_CHUNKED, said, content);
+    writeMessage(out, head, length, mode === OUT_CHUNKED, said, content);
     this.out = mode;
     this.owed = mode === OUT_LENGTH && !content ? length : 0;
     if (done && mode !== OUT_TUNNEL) this.messageEncoded();

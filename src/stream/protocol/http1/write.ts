@@ -1,7 +1,7 @@
 // Writes heads and chunk prefixes: an untouched head in runs as it came, an edited one with its edits, another protocol's from its parts.
 import type { Writer } from '../../../core/bytes.js';
 import { REQUEST, headerName, type Head } from '../../head.js';
-import { AUTHORITY_BYTE, TARGET, TOKEN, consistsOf } from './chars.js';
+import { AUTHORITY_BYTE, TARGET, TOKEN, consistsOf, isValue } from './chars.js';
 import { ABSOLUTE, AUTHORITY_FORM, SCAN_REQUEST, SCAN_TRAILERS, type Http1Head } from './head.js';
 import { HOST, UNKNOWN, knownName, nameKey } from './names.js';
 
@@ -68,18 +68,25 @@ export function headSize(head: Http1Head): number {
   return head.headEnd + head.editSize + 64;
 }
 
-/** Writes start line and headers that are forwarded, without framing headers that change and without the blank line. */
+/** Writes start line and headers that are forwarded and those that were added, without changed framing headers and the blank line. */
 export function writeHead(w: Writer, head: Http1Head): void {
+  writeRuns(w, head, head.index[4 * head.count]);
+  // Host may be missing in HTTP/1.0, not in what leaves; an empty value says that none is known (RFC 9112 section 3.2).
+  if (head.rehost || (head.hostIndex < 0 && head.scanning === SCAN_REQUEST)) writeHost(w, head);
+  if (head.addedNames !== null) writeAdded(w, head);
+}
+
+/** Writes start line and headers that are forwarded, in runs, the last of which goes on to the offset `end`. */
+export function writeRuns(w: Writer, head: Http1Head, end: number): void {
   const buf = head.buf;
   const base = head.start;
   const index = head.index;
   const drops = head.drops;
-  let run = 0;
+  const trailers = head.scanning === SCAN_TRAILERS;
+  let run = trailers ? index[0] : 0;
   if (head.rewrite) {
     writeStart(w, head);
     run = head.lineEnd;
-  } else if (head.scanning === SCAN_TRAILERS) {
-    run = index[0];
   }
   const begin = w.pos;
   for (let d = 0; d < head.dropCount; d++) {
@@ -88,13 +95,9 @@ export function writeHead(w: Writer, head: Http1Head): void {
     if (to > run) w.bytes(buf, base + run, base + to);
     run = index[k + 4];
   }
-  const to = index[4 * head.count];
-  if (to > run) w.bytes(buf, base + run, base + to);
+  if (end > run) w.bytes(buf, base + run, base + end);
   // Whatever minor version came, what leaves is HTTP/1.1 (RFC 9110 section 2.5).
-  if (head.minorDigit !== 49 && !head.rewrite && head.scanning !== SCAN_TRAILERS) w.buf[begin + (head.scanning === SCAN_REQUEST ? head.lineEnd - 3 : 7)] = 49;
-  // Host may be missing in HTTP/1.0, not in what leaves; an empty value says that none is known (RFC 9112 section 3.2).
-  if (head.rehost || (head.hostIndex < 0 && head.scanning === SCAN_REQUEST)) writeHost(w, head);
-  if (head.addedNames !== null) writeAdded(w, head);
+  if (head.minorDigit !== 49 && !head.rewrite && !trailers) w.buf[begin + (head.scanning === SCAN_REQUEST ? head.lineEnd - 3 : 7)] = 49;
 }
 
 function writeStart(w: Writer, head: Http1Head): void {
@@ -171,7 +174,10 @@ const AUTHORITY_NAME = headerName(':authority');
 
 /** A value with what may not stand in a header line replaced by spaces: other protocols' values may hold anything. */
 export function cleanValue(value: string): string {
-  return value.replace(/[\x00-\x08\x0a-\x1f\x7f]/g, ' ');
+  if (isValue(value)) return value;
+  let clean = '';
+  for (const c of value) clean += isValue(c) ? c : ' ';
+  return clean;
 }
 
 /** A path in which every byte of its UTF-8 form that a target may not hold is percent-encoded. */

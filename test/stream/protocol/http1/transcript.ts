@@ -191,47 +191,46 @@ export class Relay {
   constructor(server: Codec = protocol.codec('server'), client: Codec = protocol.codec('client')) {
     this.server = server;
     this.client = client;
-    const relay = this;
     const refuse = (): never => assert.fail('not an event of HTTP/1');
     const quiet = { onReset: refuse, onPing: refuse, onPong: refuse, onGoAway: refuse };
     this.fromClient = new Feeder(server, {
       ...quiet,
-      onRequest(head, last) {
-        relay.onRequestHead(head);
-        relay.requestDone = last;
-        relay.client.encodeRequest(relay.toHost, head, 0, last);
+      onRequest: (head, last) => {
+        this.onRequestHead(head);
+        this.requestDone = last;
+        this.client.encodeRequest(this.toHost, head, 0, last);
       },
       onReply: refuse,
-      onData(_id, buf, start, end, last) {
-        relay.requestDone = last;
-        relay.client.encodeData(relay.toHost, 0, buf, start, end, last);
+      onData: (_id, buf, start, end, last) => {
+        this.requestDone = last;
+        this.client.encodeData(this.toHost, 0, buf, start, end, last);
       },
-      onTrailers(_id, head) {
-        relay.requestDone = true;
-        relay.client.encodeTrailers(relay.toHost, 0, head);
+      onTrailers: (_id, head) => {
+        this.requestDone = true;
+        this.client.encodeTrailers(this.toHost, 0, head);
       },
-      onError(id, code, context) {
-        relay.errors.push(`client ${id} ${code} ${context['detail'] ?? context['limit'] ?? ''}`);
+      onError: (id, code, context) => {
+        this.errors.push(`client ${id} ${code} ${context['detail'] ?? context['limit'] ?? ''}`);
       },
     });
     this.fromHost = new Feeder(client, {
       ...quiet,
       onRequest: refuse,
-      onReply(head, last) {
-        relay.onReplyHead(head);
-        relay.replyDone = last;
-        relay.server.encodeReply(relay.toClient, head, 0, last);
+      onReply: (head, last) => {
+        this.onReplyHead(head);
+        this.replyDone = last;
+        this.server.encodeReply(this.toClient, head, 0, last);
       },
-      onData(_id, buf, start, end, last) {
-        relay.replyDone = last;
-        relay.server.encodeData(relay.toClient, 0, buf, start, end, last);
+      onData: (_id, buf, start, end, last) => {
+        this.replyDone = last;
+        this.server.encodeData(this.toClient, 0, buf, start, end, last);
       },
-      onTrailers(_id, head) {
-        relay.replyDone = true;
-        relay.server.encodeTrailers(relay.toClient, 0, head);
+      onTrailers: (_id, head) => {
+        this.replyDone = true;
+        this.server.encodeTrailers(this.toClient, 0, head);
       },
-      onError(id, code, context) {
-        relay.errors.push(`host ${id} ${code} ${context['detail'] ?? context['limit'] ?? ''}`);
+      onError: (id, code, context) => {
+        this.errors.push(`host ${id} ${code} ${context['detail'] ?? context['limit'] ?? ''}`);
       },
     });
   }
