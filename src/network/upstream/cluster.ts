@@ -23,8 +23,7 @@ const SLOW_START_STEPS = 10;
 export interface ClusterDeps {
   readonly stats: Stats;
   readonly levels: SharedLevels;
-  /** The balancer of this name; throws when there is none. */
-  readonly balancer: (type: string) => BalancerManifest;
+  readonly balancer: (type: string) => BalancerManifest | undefined;
 }
 
 export class Cluster implements DeadlineOwner {
@@ -61,7 +60,9 @@ export class Cluster implements DeadlineOwner {
     this.stats = new ClusterStats(deps.stats, config.name);
     this.breaker = new Breaker(deps.levels, snapshot.breakerRows, config.breaker, this.stats.breaker_open);
     this.current = config;
-    this.balancerFrom = deps.balancer(config.balancer.type);
+    const balancer = deps.balancer(config.balancer.type);
+    if (balancer === undefined) throw new Error(`no balancer is called ${config.balancer.type}`);
+    this.balancerFrom = balancer;
     this.balancer = this.balancerFrom.create(config.balancer);
     this.balancerKey = JSON.stringify(config.balancer);
     this.open = hostConnect(config.tls, config.name);
@@ -188,9 +189,11 @@ export class Cluster implements DeadlineOwner {
   /** Makes the balancer anew if its options or the plug-in behind its name have changed; true when it did. */
   private renewBalancer(): boolean {
     const options = this.current.balancer;
-    const manifest = this.deps.balancer(options.type);
+    // A plug-in that is gone serves until the configuration that names another comes, which it does right after.
+    const manifest = this.deps.balancer(options.type) ?? this.balancerFrom;
     const key = JSON.stringify(options);
     if (key === this.balancerKey && manifest === this.balancerFrom) return false;
+    if (manifest.name !== options.type) throw new Error(`no balancer is called ${options.type}`);
     this.balancer = manifest.create(options);
     this.balancerFrom = manifest;
     this.balancerKey = key;

@@ -60,7 +60,7 @@ export class MainUpstream {
 
   /**
    * The plug-ins from now on: a discovery whose plug-in was replaced begins anew at once, its hosts of before stay meanwhile. Health
-   * checks that run keep the probe they began with until their configuration changes. Every discovery in use must be among them.
+   * checks that run keep the probe they began with until their configuration changes. What is missing is served by its last version.
    */
   useCatalog(catalog: Catalog, probes: ReadonlyMap<string, ProbeFactory>): void {
     this.deps.catalog = catalog;
@@ -228,7 +228,7 @@ class MainCluster {
 
   /** The plug-ins may have changed. */
   renew(): void {
-    this.renewDiscovery();
+    if (this.deps.catalog.find('discovery', this.config.discovery.type) !== undefined) this.renewDiscovery();
   }
 
   private discoveryManifest(): DiscoveryManifest {

@@ -1,5 +1,4 @@
 // The clusters of a worker: builds, changes and removes them live from the main thread's snapshots, and dials them for components.
-import type { Duplex } from 'node:stream';
 import type { Catalog } from '../../core/manifest.js';
 import { clock } from '../../core/clock.js';
 import type { SharedLevels } from '../../core/levels.js';
@@ -46,15 +45,11 @@ export class ClusterManager {
     this.deps = {
       stats: deps.stats,
       levels: deps.levels,
-      balancer: (type) => {
-        const manifest = this.catalog.find<BalancerManifest>('balancer', type);
-        if (manifest === undefined) throw new Error(`no balancer is called ${type}`);
-        return manifest;
-      },
+      balancer: (type) => this.catalog.find<BalancerManifest>('balancer', type),
     };
   }
 
-  /** The plug-ins from now on; a balancer whose plug-in was replaced is made anew at once. Every balancer in use must be among them. */
+  /** The plug-ins from now on; a balancer whose plug-in was replaced is made anew at once. One that is missing is served by its last version. */
   useCatalog(catalog: Catalog): void {
     this.catalog = catalog;
     for (const cluster of this.clusters.values()) cluster.renew();
@@ -97,7 +92,7 @@ export class ClusterManager {
    * A socket to a host of the cluster, for components and clients that speak their own protocol. It never throws: that there is no
    * cluster, host or place left in the breaker is an `error` event, as is everything that happens to the connection.
    */
-  dial(name: string, options: DialOptions = {}): Duplex & DialSocket {
+  dial(name: string, options: DialOptions = {}): DialSocket {
     return new DialSocket(name, this.clusters.get(name), options);
   }
 

@@ -315,6 +315,17 @@ describe('a plug-in', () => {
     assert.deepEqual(counts(up.cluster('a'), 10), { [HOSTS[3]!]: 10 });
   });
 
+  test('that is gone serves until the configuration names another', () => {
+    up.apply({ name: 'a', hosts: HOSTS, balancer: 'random' });
+    const without = new Catalog(manifests.filter((m) => m.name !== 'random' && m.name !== 'static'));
+    up.manager.useCatalog(without);
+    up.main.useCatalog(without, new Map());
+    assert.equal(counts(up.cluster('a'), 10)['-'], undefined);
+    up.main.useCatalog(new Catalog(manifests), new Map());
+    up.apply({ name: 'a', hosts: HOSTS });
+    assert.deepEqual(Object.values(counts(up.cluster('a'), 40)), [10, 10, 10, 10]);
+  });
+
   test('that throws costs its order and one line in the log, not the exchange', () => {
     const lines: string[] = [];
     void configureLog({ to: { write: (line) => void lines.push(line) } });

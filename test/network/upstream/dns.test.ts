@@ -178,6 +178,15 @@ describe('several names', () => {
   });
 });
 
+test('the family is that of the configuration', async () => {
+  const families: string[] = [];
+  undo.push(setResolver({ resolve: (_host, family) => (families.push(family), Promise.resolve({ addresses: ['::1'], ttl: 5 })) }));
+  up.apply({ name: 'a', hosts: 'x:80' }, { name: 'b', hosts: 'x:80', discovery: { type: 'dns', family: 'v6' } });
+  await settle();
+  assert.deepEqual(families, ['auto', 'v6']);
+  assert.deepEqual(addresses(), ['[::1]:80']);
+});
+
 test('an answer that comes after the end changes nothing', async () => {
   names.set('x', ['10.0.0.1'], 5);
   up.apply({ name: 'a', hosts: 'x:80' });
