@@ -1,5 +1,5 @@
 // The protocol http1: HTTP/1.0 and HTTP/1.1.
-import { z } from 'zod';
+import * as z from 'zod';
 import { integer, option, size } from '../../../core/config/schema.js';
 import type { ProtocolManifest } from '../../protocol.js';
 import { NAME } from './head.js';

@@ -1,5 +1,5 @@
 // The balancer least_request: the less loaded of a few hosts drawn at random (power of two choices).
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Balancer, BalancerManifest } from '../../balancer.js';
 import { WeightedDraw } from '../../draw.js';
 import type { Host } from '../../host.js';

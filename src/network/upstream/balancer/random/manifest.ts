@@ -1,5 +1,5 @@
 // The balancer random: each host as often as its weight says, in no order.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Balancer, BalancerManifest } from '../../balancer.js';
 import { WeightedDraw } from '../../draw.js';
 import type { Host } from '../../host.js';

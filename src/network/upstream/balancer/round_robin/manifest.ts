@@ -1,5 +1,5 @@
 // The balancer round_robin: every host in turn, whatever its weight.
-import { z } from 'zod';
+import * as z from 'zod';
 import { randomInt } from '../../../../core/random.js';
 import type { Balancer, BalancerManifest } from '../../balancer.js';
 import type { Host } from '../../host.js';

@@ -1,5 +1,5 @@
 // The balancer weighted: hosts in turn by their weights, exact and evenly spread (earliest deadline first).
-import { z } from 'zod';
+import * as z from 'zod';
 import { randomInt } from '../../../../core/random.js';
 import type { Balancer, BalancerManifest } from '../../balancer.js';
 import type { Host } from '../../host.js';

@@ -1,5 +1,5 @@
 // The discovery static: the hosts are those of the configuration.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { HostConfig } from '../../../../core/config/schema.js';
 import { foundHost, type Discovery, type DiscoveryManifest, type DiscoverySink, type DiscoveryState } from '../../discovery.js';
 
