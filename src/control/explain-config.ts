@@ -120,8 +120,15 @@ class Explainer {
 
   private add(path: Path, value: unknown, fromFile: boolean): void {
     const shown = redact({ [String(path.at(-1))]: value }) as Record<string, unknown>;
-    const line = fromFile && exists(this.loaded.data, path) ? this.loaded.at(path).line : fromFile ? this.loaded.at(path.slice(0, -1)).line : 0;
-    this.rows.push({ path: pathText(path), value: shown[String(path.at(-1))], from: fromFile ? 'file' : 'default', line, variables: fromFile ? this.loaded.variables(path) : [] });
+    // The long form of a short one has no place of its own.
+    const place = exists(this.loaded.data, path) ? path : path.slice(0, -1);
+    this.rows.push({
+      path: pathText(path),
+      value: shown[String(path.at(-1))],
+      from: fromFile ? 'file' : 'default',
+      line: fromFile ? this.loaded.at(place).line : 0,
+      variables: fromFile ? this.loaded.variables(place) : [],
+    });
   }
 }
 

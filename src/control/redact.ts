@@ -3,7 +3,9 @@
 const SECRET_NAME = /pass(word|wd|phrase)?$|secret|token|credential|private_key|api_?key/i;
 /** Options whose names end like that of a secret and that hold the path of one. */
 const PATH_NAME = /_(file|path)$/i;
-const SECRET_HEADER = /^(authorization|proxy-authorization|cookie|set-cookie)$|api-?key|token|secret|password/i;
+const SECRET_HEADER = /^(header\.)?(authorization|proxy-authorization|cookie|set-cookie)$|api-?key|token|secret|password/i;
+/** What a condition compares a header with. */
+const COMPARED = new Set(['exact', 'prefix', 'suffix', 'contains', 'regex', 'anyOf']);
 const PRIVATE_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
 const USER_INFO = /(:\/\/[^/:@\s]*:)[^/@\s]+@/g;
 
@@ -19,9 +21,11 @@ export function redact(value: unknown): unknown {
   if (value === null || typeof value !== 'object') return value;
   if (Array.isArray(value)) return value.map(redact);
   const copy: Record<string, unknown> = {};
+  const { name } = value as { name?: unknown };
+  const ofSecret = typeof name === 'string' && SECRET_HEADER.test(name);
   for (const [key, part] of Object.entries(value)) {
-    const hide = (SECRET_NAME.test(key) && !PATH_NAME.test(key)) || SECRET_HEADER.test(key);
-    const scalar = typeof part === 'string' || typeof part === 'number';
+    const hide = (ofSecret && COMPARED.has(key)) || ((SECRET_NAME.test(key) || SECRET_HEADER.test(key)) && !PATH_NAME.test(key));
+    const scalar = typeof part === 'string' || typeof part === 'number' || (key === 'anyOf' && hide);
     copy[key] = hide && scalar && part !== '' ? HIDDEN : redact(part);
   }
   return copy;
