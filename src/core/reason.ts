@@ -84,6 +84,7 @@ export const reasons = {
   'no-reverse-peer': r('proxy', 'never', '-', 502, 'unavailable', 'the host sent a request over a connection that several clients share', 'Use `pool: pinned` on the cluster for callbacks.'),
   'draining': r('proxy', 'safe', 'OM', 503, 'unavailable', 'the proxy is shutting down', 'The client should go to another instance.'),
   'drain-deadline': r('proxy', 'never', '-', 503, 'cancelled', 'the drain deadline passed while the exchange was running', 'Raise `drain_timeout`.'),
+  'connection-given-up': r('proxy', 'never', '-', 0, 'cancelled', 'the client\'s connection was closed because another exchange on it could not be ended otherwise', 'Look for the exchange of the same connection that failed before; its reply was cut, or its protocol has no reply for the failure.'),
   'listener-removed': r('proxy', 'never', '-', 503, 'cancelled', 'the listener %listener% was removed', 'The configuration changed.'),
   'internal': r('proxy', 'never', '-', 500, 'internal', 'the proxy failed: %detail%', 'A fault of the proxy; please report it with the log line.'),
   // Upstream: hosts and their connections.

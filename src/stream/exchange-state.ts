@@ -9,7 +9,7 @@ import type { Gather } from './body.js';
 import type { FilterChain } from './chain.js';
 import type { Exchange } from './exchange.js';
 import type { HoldToken, StreamFilter } from './filter.js';
-import type { Head } from './head.js';
+import { SHARED, type Head, type Sharing } from './head.js';
 import type { MessageListener } from './listener.js';
 import { localReply, type Headers } from './local-reply.js';
 import { DONE, PHASES, REPLY, TIMEOUT, type Phase } from './phases.js';
@@ -51,6 +51,8 @@ export abstract class ExchangeState implements DeadlineOwner {
   mirror = -1;
   oneway = false;
   tunnel = false;
+  /** How it may share its connection to a host; read by pools. */
+  sharing: Sharing = SHARED;
 
   protected pools: ClusterPools | null = null;
   /** The request head, kept for edits of the reply that read it. */
@@ -91,6 +93,7 @@ export abstract class ExchangeState implements DeadlineOwner {
   abstract onDeadline(kind: number): void;
   protected abstract abandonUpstream(code: ReasonCode): void;
   protected abstract leaveUpstream(session: Session): void;
+  protected abstract giveUp(session: Session, code: ReasonCode): void;
   /** A hold was resumed. */
   protected abstract goOn(): void;
   /** The object may serve another exchange. */
@@ -169,10 +172,10 @@ export abstract class ExchangeState implements DeadlineOwner {
     const close = !this.requestDone && down.protocol.pool !== 'multiplex';
     if (!this.oneway && !down.closed && status > 0) {
       const connection = down.connection;
-      const from = connection.appended;
+      const from = down.produced;
       const reply = localReply(code === '' ? 'filter-replied' : code, context, status, body, headers, this.mirror, close);
       down.codec.encodeLocalReply(connection, this.downId, reply);
-      record.bytesOut += connection.appended - from;
+      record.bytesOut += down.produced - from;
       record.rawStatus = code === '' ? status : down.protocol.statusOf(code);
     }
     this.replyStarted = true;
@@ -242,7 +245,7 @@ export abstract class ExchangeState implements DeadlineOwner {
     this.replay.free();
     const up = this.up;
     if (up !== null) {
-      if (!this.requestDone && !this.oneway) up.closing = true;
+      if (!this.requestDone && !this.oneway) this.giveUp(up, record.code === '' ? 'filter-replied' : record.code);
       this.leaveUpstream(up);
     }
     this.phase = DONE;
@@ -291,6 +294,7 @@ export abstract class ExchangeState implements DeadlineOwner {
     this.oneway = false;
     this.tunnel = false;
     this.pools = null;
+    this.sharing = SHARED;
     this.requestKept = false;
     this.requestDone = false;
     this.idempotent = false;

@@ -5,7 +5,7 @@ import { reasons, type ReasonCode, type ReasonContext, type SluiceError } from '
 import { CONNECTING } from '../network/connection.js';
 import { ExchangeState } from './exchange-state.js';
 import type { Exchange } from './exchange.js';
-import type { Head } from './head.js';
+import { BOUND, type Head } from './head.js';
 import { BACKOFF, DONE, HOST, RETRY, SEND, STREAM_IDLE, TIMEOUT, TRY_TIMEOUT, WAIT } from './phases.js';
 import type { MultiplexPool } from './pool/multiplex.js';
 import { NOTE_FREE_RETRY, NOTE_NOT_REPLAYABLE, NOTE_RETRY_LIMIT } from './record.js';
@@ -32,6 +32,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
   }
 
   protected send(session: Session): void {
+    if (this.sharing === BOUND && session.peer === null) this.down.bind(session);
     const id = session.addOutgoing(this as unknown as Exchange);
     if (id < 0) {
       this.fail('breaker-requests', { cluster: this.cluster?.name ?? '', limit: 65535 });
@@ -58,8 +59,10 @@ export abstract class ExchangeUpstream extends ExchangeState {
     this.phase = WAIT;
     const replay = this.replay;
     if (this.attempts > 1 && this.requestHead === null) {
-      session.codec.reid(replay.buf!, 0, replay.length, id, this.requestDone && this.trailers === null);
+      const last = this.requestDone && this.body === null && this.trailers === null;
+      session.codec.reid(replay.buf!, 0, replay.length, id, last);
       connection.write(replay.buf!, 0, replay.length);
+      if (!last) this.sendRest();
     } else {
       const keep = !this.oneway && (reused || !session.opened || (this.route !== null && this.route.retry !== null && this.route.retry.conditions > 1));
       if (keep) replay.start();
@@ -80,7 +83,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
       if (this.tryTimeout === null) this.tryTimeout = new Deadline(this, TRY_TIMEOUT);
       this.tryTimeout.set(route.perTryTimeout);
     }
-    if (connection.overHigh) this.down.waitFor(session);
+    if (session.behind) this.down.waitFor(session);
     if (!this.requestDone && this.streamIdle === null) this.watchIdle();
   }
 
@@ -91,7 +94,9 @@ export abstract class ExchangeUpstream extends ExchangeState {
     const connection = session.connection;
     const writer = connection.lastWrite();
     const n = connection.appended - from;
-    if (writer.pos - writer.mark === n) replay.append(writer.buf, writer.mark, writer.pos);
+    // What the codec holds back went somewhere else.
+    if (session.codec.held > 0) replay.free();
+    else if (writer.pos - writer.mark === n) replay.append(writer.buf, writer.mark, writer.pos);
     else if (n > 0) replay.free();
     if (!replay.usable) this.record.flags |= NOTE_NOT_REPLAYABLE;
   }
@@ -101,7 +106,8 @@ export abstract class ExchangeUpstream extends ExchangeState {
     const from = up.connection.appended;
     up.codec.encodeData(up.connection, this.upId, buf, start, end, last);
     if (this.replay.usable) this.keepReplay(up, from);
-    if (up.connection.overHigh) this.down.waitFor(up);
+    if (up.behind) this.down.waitFor(up);
+    else up.relieve();
   }
 
   /** Sends what was gathered of the request while there was nowhere to send it. */
@@ -135,14 +141,20 @@ export abstract class ExchangeUpstream extends ExchangeState {
   pushBack(): void {
     const up = this.up;
     const down = this.down;
-    if (up === null || !down.connection.overHigh) return;
-    if (this.pools !== null && this.pools.kind === 'multiplex' && up.outgoingCount > 1) {
-      if (up.quarantine === null && down.connection.unsent < FAR_BEHIND) return;
-      if (up.quarantine === null) (up.pool as MultiplexPool).quarantine(up, this as unknown as Exchange);
-      if (!up.quarantine!.over) return;
-    }
-    up.waitFor(down);
+    if (up === null || !down.behind) return;
     down.tooFarBehind();
+    if (this.up !== up) return;
+    if (this.sharesUpstream && (down.unsent < FAR_BEHIND || !(up.pool as MultiplexPool).quarantine(up, this as unknown as Exchange))) return;
+    up.waitFor(down);
+  }
+
+  /** A reply so long that it holds up the others of a shared connection whoever receives it. */
+  protected longReply(length: number): void {
+    if (length > FAR_BEHIND && this.sharesUpstream) (this.up!.pool as MultiplexPool).quarantine(this.up!, this as unknown as Exchange);
+  }
+
+  private get sharesUpstream(): boolean {
+    return this.pools !== null && this.pools.kind === 'multiplex' && !this.up!.alone;
   }
 
   /** One side of a tunnel ended its sending: the other side learns it. */
@@ -174,6 +186,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
     if (kind === BACKOFF) {
       this.phase = HOST;
       this.run();
+      this.unsuspend();
     } else if (kind === STREAM_IDLE) {
       this.onStreamIdle();
     } else if (kind === TIMEOUT) {
@@ -243,7 +256,9 @@ export abstract class ExchangeUpstream extends ExchangeState {
     const nothingSent = !session.opened || session.connection.state === CONNECTING || session.connection.sent <= this.sentFrom;
     const reusable = this.requestHead !== null || this.replay.usable;
     const idempotent = this.idempotent || (this.route?.idempotent ?? false);
-    if (reusable && this.route !== null && !this.down.closed) {
+    // A connection that belongs to the client takes the client's with it: another one would lack what the host kept for it.
+    const bound = session.peer !== null && session.opened;
+    if (reusable && this.route !== null && !this.down.closed && !bound) {
       const reason = reasons[code].retry;
       const free = !this.freeRetried && session.opened && (reason === 'safe' || (session.uses > 1 && reason === 'reused-only' && (nothingSent || idempotent)));
       if (free) {
@@ -288,6 +303,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
     if (delay >= 1) {
       if (this.backoff === null) this.backoff = new Deadline(this, BACKOFF);
       this.backoff.set(delay);
+      this.suspend();
       return;
     }
     this.phase = HOST;
@@ -325,7 +341,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
   }
 
   protected dropUpstream(session: Session, clean: boolean): void {
-    if (!clean && this.down.protocol.pool !== 'multiplex') session.closing = true;
+    if (!clean || !this.requestDone) this.giveUp(session, 'filter-replied');
     this.leaveUpstream(session);
   }
 
@@ -334,15 +350,17 @@ export abstract class ExchangeUpstream extends ExchangeState {
     if (this.waitingIn !== null) this.waitingIn.cancel(this as unknown as Exchange);
     const up = this.up;
     if (up === null) return;
-    const codec = up.codec;
-    const partly = !this.requestDone || (this.replyStarted && !this.replyDone);
-    if (!up.closed && !(this.replyDone && this.requestDone)) {
-      codec.encodeReset(up.connection, this.upId, code);
-      codec.release(this.upId);
-      // A connection that is in the middle of a message, or that carries one exchange at a time, is lost with it.
-      if (this.pools?.kind !== 'multiplex' ? up.protocol.pool !== 'multiplex' || partly : partly && up.alone) up.closing = true;
-    }
+    if (!(this.replyDone && this.requestDone)) this.giveUp(up, code);
     this.leaveUpstream(up);
+  }
+
+  /** Ends the exchange on its connection before its time. Where the protocol cannot say so, what it had for itself is lost with it. */
+  protected giveUp(up: Session, code: ReasonCode): void {
+    if (up.closed) return;
+    const told = up.codec.encodeReset(up.connection, this.upId, code);
+    up.codec.release(this.upId);
+    if (told) return;
+    if (!this.requestDone || this.pools?.kind === 'exclusive' || (up.alone && up.peer === null)) up.closing = true;
   }
 
   protected finishOneway(): void {

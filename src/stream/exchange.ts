@@ -5,9 +5,9 @@ import { PAUSE_HOLD } from '../network/connection.js';
 import { Gather } from './body.js';
 import { ExchangeUpstream } from './exchange-upstream.js';
 import { CONTINUE, HOLD, type StreamFilter } from './filter.js';
-import { ONEWAY, type Head } from './head.js';
+import { ALONE, BOUND, ONEWAY, SHARED, type Head } from './head.js';
 import type { MessageListener } from './listener.js';
-import { CLUSTER, DONE, HOST, POOL, REPLY, REPLY_FILTERS, REQUEST_BODY, REQUEST_FILTERS, RETRY, ROUTE, ROUTE_FILTERS, SEND, WAIT } from './phases.js';
+import { CLUSTER, DONE, HOST, POOL, REPLY, REPLY_FILTERS, REQUEST_BODY, REQUEST_FILTERS, ROUTE, ROUTE_FILTERS, SEND, WAIT } from './phases.js';
 import { NOTE_TUNNEL } from './record.js';
 import { REDIRECT, TERMINAL, TO_CLUSTER, TO_WEIGHTED, type Route, type TerminalAction } from './route.js';
 import type { Session } from './session.js';
@@ -43,6 +43,7 @@ export class Exchange extends ExchangeUpstream {
     this.oneway = head.kind === ONEWAY;
     this.requestHead = head;
     this.requestDone = last;
+    this.sharing = last ? head.sharing : head.sharing === SHARED ? ALONE : head.sharing;
     const record = this.record;
     record.oneway = this.oneway;
     record.captureRequest(head, listener.captures);
@@ -123,12 +124,15 @@ export class Exchange extends ExchangeUpstream {
   }
 
   private findHost(): void {
-    const bound = this.down.peer;
-    if (this.pools!.kind === 'pinned' && bound !== null && !bound.closed && bound.pool!.cluster === this.cluster) {
-      this.host = bound.pool!.host;
-      this.phase = SEND;
-      this.send(bound);
-      return;
+    const bound = this.down.boundTo(this.cluster!);
+    if (bound !== null) {
+      if (this.pools!.kind === 'pinned' || this.sharing === BOUND) {
+        this.host = bound.pool!.host;
+        this.phase = SEND;
+        this.send(bound);
+        return;
+      }
+      bound.pool!.unbind(bound);
     }
     const host = this.cluster!.pick(0, this.tried.length === 0 ? null : this.tried);
     if (host === null) {
@@ -141,8 +145,9 @@ export class Exchange extends ExchangeUpstream {
 
   private findConnection(): void {
     const pool = this.pools!.poolOf(this.host!);
-    const session = pool.acquire(this, !this.requestDone && this.pools!.kind === 'multiplex');
+    const session = pool.acquire(this, this.sharing !== SHARED);
     if (session !== null) {
+      this.host = session.pool!.host;
       this.phase = SEND;
       this.send(session);
     } else if (this.waitingIn !== null) {
@@ -313,8 +318,7 @@ export class Exchange extends ExchangeUpstream {
     }
     if (this.up === null || this.phase !== WAIT && this.phase < REPLY_FILTERS) {
       // Held, waiting for a connection, or between two tries: the downstream is paused, so this is at most what was on its way.
-      if (this.phase === RETRY) this.replay.append(bytes, start, end);
-      else this.gather(bytes, start, end, MAX_HELD);
+      this.gather(bytes, start, end, MAX_HELD);
       return;
     }
     this.encodeData(bytes, start, end, last);
@@ -455,17 +459,17 @@ export class Exchange extends ExchangeUpstream {
       return;
     }
     const last = this.replyDone && this.replyBody === null;
-    const connection = down.connection;
-    const from = connection.appended;
+    const from = down.produced;
     this.phase = REPLY;
-    down.codec.encodeReply(connection, head, this.downId, last);
-    this.record.bytesOut += connection.appended - from;
+    down.codec.encodeReply(down.connection, head, this.downId, last);
+    this.record.bytesOut += down.produced - from;
     this.replyHead = null;
     if (last) {
       this.finish();
-      if (connection.overHigh && !down.closed) down.tooFarBehind();
+      if (!down.closed && down.behind) down.tooFarBehind();
       return;
     }
+    this.longReply(head.length);
     if (down.codec.tunnel) {
       this.tunnel = true;
       down.tunnelFor(this, false);
@@ -507,16 +511,15 @@ export class Exchange extends ExchangeUpstream {
 
   protected writeReply(buf: Uint8Array, start: number, end: number, last: boolean): void {
     const down = this.down;
-    const connection = down.connection;
-    const from = connection.appended;
-    down.codec.encodeData(connection, this.downId, buf, start, end, last);
-    this.record.bytesOut += connection.appended - from;
+    const from = down.produced;
+    down.codec.encodeData(down.connection, this.downId, buf, start, end, last);
+    this.record.bytesOut += down.produced - from;
     if (last && !this.tunnel) {
       this.finish();
-      if (!down.closed && connection.overHigh) down.tooFarBehind();
+      if (!down.closed && down.behind) down.tooFarBehind();
       return;
     }
-    if (connection.overHigh) this.pushBack();
+    if (down.behind) this.pushBack();
   }
 
   onReplyTrailers(_session: Session, head: Head): void {

@@ -7,6 +7,16 @@ export const ONEWAY = 1;
 export const REPLY = 2;
 export type MessageKind = typeof REQUEST | typeof ONEWAY | typeof REPLY;
 
+/**
+ * How an exchange may share a connection of a multiplex pool. SHARED: with others. ALONE: it has a connection to itself until its reply
+ * is complete (commands that block their connection). BOUND: it and what follows of the same client keep one connection to themselves,
+ * until a request comes that is not BOUND (transactions, subscriptions); what the host sends there of its own accord reaches that client.
+ */
+export const SHARED = 0;
+export const ALONE = 1;
+export const BOUND = 2;
+export type Sharing = typeof SHARED | typeof ALONE | typeof BOUND;
+
 /** Names that mean a part of the message rather than one of its headers; `PLAIN` is an ordinary header. */
 export const PLAIN = 0;
 export const METHOD = 1;
@@ -79,6 +89,8 @@ export abstract class Head {
   length = -1;
   /** Deadline the peer asked for, ms; 0 where none, -1 where it asked for no limit. */
   timeout = 0;
+  /** Requests only, see SHARED. A request of which more follows than came with its head is ALONE at least. */
+  sharing: Sharing = SHARED;
   /** HTTP-like status of a reply, for metrics, retry conditions and logs; 0 in a request. */
   status = 0;
   /** The protocol's own status of a reply, as in the frame. */
@@ -108,7 +120,10 @@ export abstract class Head {
   get(name: HeaderName): string | undefined {
     return this.find(name) ? (this.vbuf as Buffer).utf8Slice(this.vstart, this.vend) : undefined;
   }
-  /** Replaces all values of a header (or a part) by one. A value with CR, LF or NUL is a programmer mistake: TypeError. */
+  /**
+   * Replaces all values of a header (or a part) by one. A value with CR, LF or NUL is a programmer mistake: TypeError. Names that the
+   * protocol has no place for are left out without a word: filters work on any protocol, and `find` does not see them afterwards.
+   */
   abstract set(name: HeaderName, value: string): void;
   /** Adds a value beside the ones that exist (protocols with a map: replaces). */
   abstract add(name: HeaderName, value: string): void;

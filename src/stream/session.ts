@@ -3,10 +3,12 @@ import { now } from '../core/clock.js';
 import { Deadline, type DeadlineOwner } from '../core/deadline.js';
 import { SluiceError, type ReasonCode, type ReasonContext } from '../core/reason.js';
 import {
-  OPEN, PAUSE_BLOCKED, PAUSE_MEMORY, PAUSE_PEER, type Connection, type Reader,
+  HIGH_WATER, PAUSE_BLOCKED, PAUSE_MEMORY, PAUSE_PEER, type Connection, type Reader,
 } from '../network/connection.js';
+import type { Cluster } from '../network/upstream/cluster.js';
 import { takeExchange, type Exchange } from './exchange.js';
 import type { Head } from './head.js';
+import { Heartbeat } from './heartbeat.js';
 import { IdTable } from './id-table.js';
 import type { MessageListener } from './listener.js';
 import type { Quarantine } from './pool/multiplex.js';
@@ -19,8 +21,7 @@ const LINGER_MS = 500;
 
 const HEAD = 1;
 const IDLE = 2;
-const BEAT = 3;
-const SLOW = 4;
+const SLOW = 3;
 
 /** Unsent bytes of one client above which its connection is closed: nothing may hold more memory than this. */
 export const MAX_UNSENT = 32 * 1024 * 1024;
@@ -44,8 +45,10 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   /** The pool that opened the connection; null on a downstream connection. */
   readonly pool: MessagePool | null;
   readonly memo: VhostMemo | null;
-  /** The other end of a pinned pair: requests a host originates go there. */
+  /** Upstream: the client that the connection belongs to (pinned pools, bound exchanges); what the host originates goes there. */
   peer: Session | null = null;
+  /** Downstream: the upstream connections that belong to it, one for each cluster. */
+  private own: Session[] | null = null;
 
   /** Exchanges whose request came in here, a doubly linked list. */
   incoming: Exchange | null = null;
@@ -81,14 +84,15 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   private headDeadline: Deadline | null = null;
   private slowDeadline: Deadline | null = null;
   private slowUnsent = 0;
-  private beat: Deadline | null = null;
-  private beatReads = 0;
-  private beatMisses = 0;
-  private beatWaiting = false;
+  private beat: Heartbeat | null = null;
   private failed = false;
   private endAfterReply = false;
+  /** Reading stopped because of what this connection has not sent. */
+  private stopped = false;
   /** The connection is being closed by us: what else it brings is dropped. */
   private over = false;
+  /** What it brought is malformed: it closes when the requests before that are answered. */
+  private refused = false;
 
   constructor(connection: Connection, protocol: Protocol, role: Role, listener: MessageListener | null, pool: MessagePool | null, idleLimit: number) {
     this.connection = connection;
@@ -109,10 +113,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   onOpen(): void {
     this.opened = true;
     this.pool?.sessionOpened(this);
-    if (this.pool !== null && this.pool.heartbeat.interval > 0 && this.beat === null) {
-      this.beat = new Deadline(this, BEAT);
-      this.beat.set(this.pool.heartbeat.interval);
-    }
+    if (this.pool !== null && this.pool.heartbeat.interval > 0 && this.beat === null) this.beat = new Heartbeat(this, this.pool.heartbeat);
   }
 
   onBytes(connection: Connection, buf: Uint8Array, start: number, end: number): number {
@@ -135,7 +136,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     else if (n < end - start) this.keepsTail(connection);
     else if (this.headDeadline !== null) this.headDeadline.cancel();
     if (server) {
-      if (connection.overHigh) this.tooFarBehind();
+      if (this.behind) this.tooFarBehind();
       if (deferred.length > 0) runDeferred();
     }
     return n;
@@ -172,7 +173,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     }
     const whole = this.codec.eof(this);
     if (this.closed) return;
-    if (this.listener !== null && whole && this.incomingCount > 0) {
+    if (this.listener !== null && (whole || this.refused) && this.incomingCount > 0) {
       // A client that has said all may still wait for its replies.
       this.endAfterReply = true;
       return;
@@ -180,7 +181,29 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     connection.close();
   }
 
+  /** Bytes for the peer that were not sent, in the connection or in the codec. */
+  get unsent(): number {
+    return this.connection.unsent + this.codec.held;
+  }
+
+  /** Bytes ever encoded here, for differences. */
+  get produced(): number {
+    return this.connection.appended + this.codec.held;
+  }
+
+  /** The peer is to take bytes before more are made for it. */
+  get behind(): boolean {
+    return this.connection.overHigh || this.codec.held > HIGH_WATER;
+  }
+
+  /** What the codec held back went to the connection, of which `onDrain` tells nothing. */
+  relieve(): void {
+    if ((this.waiters !== null || this.stopped) && !this.behind) this.onDrain(this.connection);
+  }
+
   onDrain(connection: Connection): void {
+    if (this.behind) return;
+    this.stopped = false;
     if (this.slowDeadline !== null) this.slowDeadline.cancel();
     connection.resume(PAUSE_MEMORY);
     const list = this.waiters;
@@ -200,17 +223,49 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     const list = this.waiters;
     this.waiters = null;
     this.pool?.sessionClosed(this);
+    const own = this.own;
+    this.own = null;
     for (let e = this.incoming; e !== null; e = this.incoming) e.downstreamGone(error === null ? 'downstream-closed' : 'downstream-reset');
     const code: ReasonCode = !this.opened ? (error?.code ?? 'connect-failed') : error === null ? 'upstream-closed' : error.code === 'bad-reply' || error.code === 'heartbeat-missed' ? error.code : 'upstream-reset';
     this.failOutgoing(code, error);
     if (list !== null) for (const session of list) if (!session.closed) session.connection.resume(PAUSE_PEER);
-    if (this.peer !== null) {
-      const peer = this.peer;
-      this.peer = null;
-      peer.peer = null;
-      if (!peer.closed) peer.connection.close();
+    const peer = this.peer;
+    if (peer !== null) {
+      peer.unbind(this);
+      // What the host kept for this client is lost with the connection, and only a new connection tells the client so.
+      if (this.opened && !peer.closed) peer.abort(code);
+    }
+    if (own !== null) {
+      for (const session of own) {
+        session.peer = null;
+        session.connection.close();
+      }
     }
     this.listener?.sessionClosed(this);
+  }
+
+  // === connections that belong to one client
+
+  /** The upstream connection that this client has to hosts of `cluster`, or null. */
+  boundTo(cluster: Cluster): Session | null {
+    const own = this.own;
+    if (own !== null) for (const session of own) if (session.pool!.cluster === cluster && !session.closed) return session;
+    return null;
+  }
+
+  bind(up: Session): void {
+    up.peer = this;
+    if (this.own === null) this.own = [up];
+    else this.own.push(up);
+  }
+
+  unbind(up: Session): void {
+    up.peer = null;
+    const own = this.own;
+    if (own === null) return;
+    const i = own.indexOf(up);
+    if (i >= 0) own.splice(i, 1);
+    if (own.length === 0) this.own = null;
   }
 
   private failOutgoing(code: ReasonCode, error: SluiceError | null): void {
@@ -268,9 +323,17 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     });
   }
 
-  failAll(code: ReasonCode): void {
+  /** Fails everything sent out here and closes. */
+  failAll(code: ReasonCode, reset = false): void {
+    this.leavePool();
     this.failOutgoing(code, null);
-    this.connection.close();
+    this.connection.close(reset);
+  }
+
+  /** Before its exchanges are failed, so that none is tried again here. */
+  private leavePool(): void {
+    this.closing = true;
+    this.pool?.sessionClosing(this);
   }
 
   eachOutgoing(visit: (exchange: Exchange) => void): void {
@@ -297,13 +360,17 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
 
   /** An incoming exchange was answered completely. */
   replied(close: boolean, time: number): void {
-    if (this.closed) return;
+    if (this.closed || this.over) return;
     this.lastActive = time;
     if (close || this.codec.mustClose) {
-      this.over = true;
+      this.abort('connection-given-up');
+      return;
+    }
+    if (this.refused && this.incomingCount === 0) {
       this.connection.close();
       return;
     }
+    this.relieve();
     if (this.incomingCount === 0 && this.listener !== null && this.listener.draining) this.idle.set(this.listener.drainIdle);
     if (this.connection.carried > 0 || this.endAfterReply) this.goOn();
   }
@@ -325,19 +392,21 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   tooFarBehind(): void {
     const connection = this.connection;
     connection.pause(PAUSE_MEMORY);
-    if (connection.unsent > MAX_UNSENT) {
+    this.stopped = true;
+    if (this.unsent > MAX_UNSENT) {
       this.closeSlow();
       return;
     }
     if (this.slowDeadline === null) this.slowDeadline = new Deadline(this, SLOW);
     if (!this.slowDeadline.armed) {
-      this.slowUnsent = connection.unsent;
+      this.slowUnsent = this.unsent;
       this.slowDeadline.set(SLOW_READER_MS);
     }
   }
 
   private closeSlow(): void {
-    const error = new SluiceError('slow-reader', { ms: SLOW_READER_MS, bytes: this.connection.unsent });
+    this.over = true;
+    const error = new SluiceError('slow-reader', { ms: SLOW_READER_MS, bytes: this.unsent });
     for (let e = this.incoming; e !== null; e = this.incoming) e.downstreamGone('slow-reader', error.context);
     this.connection.close(true);
   }
@@ -345,7 +414,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   // === CodecSink
 
   onRequest(head: Head, last: boolean): void {
-    if (this.over) return;
+    if (this.over || this.closed) return;
     if (this.headDeadline !== null) this.headDeadline.cancel();
     const exchange = takeExchange();
     this.link(exchange);
@@ -408,14 +477,11 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   }
 
   onPong(_id: number): void {
-    this.beatWaiting = false;
-    this.beatMisses = 0;
+    this.beat?.answered();
   }
 
   onGoAway(): void {
-    if (this.pool === null) return;
-    this.closing = true;
-    this.pool.sessionClosing(this);
+    if (this.pool !== null) this.leavePool();
   }
 
   onError(id: number, code: ReasonCode, context: ReasonContext): void {
@@ -425,6 +491,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
       const limit = context['limit'];
       const reply: ReasonCode = code === 'frame-too-large' || code === 'head-too-large' || code === 'line-too-long' ? 'reply-too-large' : 'bad-reply';
       const error = new SluiceError(reply, { detail, limit, host: this.pool?.host.address });
+      this.leavePool();
       this.failOutgoing(reply, error);
       this.connection.close(true);
       return;
@@ -436,7 +503,10 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
       this.link(exchange);
       exchange.beginRefused(this, this.listener, id, code, context);
     }
-    if (!this.closed) this.connection.close();
+    if (this.closed) return;
+    // What came before the fault is still answered.
+    if (this.incomingCount === 0) this.connection.close();
+    else this.refused = true;
   }
 
   // === time
@@ -444,7 +514,6 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   onDeadline(kind: number): void {
     if (this.closed) return;
     if (kind === IDLE) this.onIdle();
-    else if (kind === BEAT) this.onBeat();
     else if (kind === HEAD) this.onError(-1, 'head-timeout', { ms: this.listener!.timeouts.head });
     else this.onSlow();
   }
@@ -467,39 +536,11 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   }
 
   private onSlow(): void {
-    const unsent = this.connection.unsent;
+    const unsent = this.unsent;
     if (unsent >= this.slowUnsent) this.closeSlow();
     else {
       this.slowUnsent = unsent;
       this.slowDeadline!.set(SLOW_READER_MS);
-    }
-  }
-
-  /** Heartbeats: silence for `interval` asks; a missed answer asks again at once; `misses` in a row close. */
-  private onBeat(): void {
-    const { interval, timeout, misses } = this.pool!.heartbeat;
-    const reads = this.connection.reads;
-    if (this.beatWaiting && reads === this.beatReads) {
-      this.beatMisses++;
-      if (this.beatMisses >= misses) {
-        const error = new SluiceError('heartbeat-missed', { host: this.pool!.host.address });
-        this.failOutgoing('heartbeat-missed', error);
-        this.connection.close(true);
-        return;
-      }
-    } else if (reads !== this.beatReads) {
-      this.beatMisses = 0;
-      this.beatWaiting = false;
-      this.beatReads = reads;
-      this.beat!.set(interval);
-      return;
-    }
-    this.beatReads = reads;
-    if (this.connection.state === OPEN && this.codec.encodePing(this.connection, (this.uses % 0x7ffffffe) + 1)) {
-      this.beatWaiting = true;
-      this.beat!.set(timeout);
-    } else {
-      this.beat!.set(interval);
     }
   }
 
@@ -520,6 +561,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
 
   /** Ends everything now, with the reason in each exchange's record. */
   abort(code: ReasonCode): void {
+    this.over = true;
     for (let e = this.incoming; e !== null; e = this.incoming) e.downstreamGone(code);
     this.connection.close();
   }

@@ -4,12 +4,15 @@ import { Deadline, type DeadlineOwner } from '../../core/deadline.js';
 import type { Cluster } from '../../network/upstream/cluster.js';
 import type { Host } from '../../network/upstream/host.js';
 import type { Exchange } from '../exchange.js';
+import { SHARED } from '../head.js';
+import type { HeartbeatRule } from '../heartbeat.js';
+import { MAX_IN_FLIGHT } from '../id-table.js';
 import type { PoolKind, Protocol } from '../protocol.js';
 import type { Session } from '../session.js';
 import { ExclusivePool } from './exclusive.js';
 import { MultiplexPool } from './multiplex.js';
 import { PinnedPool } from './pinned.js';
-import type { Heartbeat, MessagePool } from './pool.js';
+import type { MessagePool } from './pool.js';
 
 /** Connections are shared by all workers through the breaker, so one that another worker gave back is looked for at this pace, ms. */
 const RETRY_MS = 40;
@@ -18,11 +21,12 @@ export class ClusterPools implements DeadlineOwner {
   readonly cluster: Cluster;
   readonly protocol: Protocol;
   readonly kind: PoolKind;
-  readonly heartbeat: Heartbeat;
+  readonly heartbeat: HeartbeatRule;
   readonly connectionsPerHost: number;
   /** Replies whose exchange was over when they came. */
   strayReplies = 0;
   private waiting: Exchange[] = [];
+  private readonly pools = new Set<MessagePool>();
   private readonly poll: Deadline;
 
   constructor(cluster: Cluster, protocol: Protocol) {
@@ -39,7 +43,23 @@ export class ClusterPools implements DeadlineOwner {
     if (host.pool !== null) return host.pool as MessagePool;
     const pool = this.kind === 'exclusive' ? new ExclusivePool(this, host) : this.kind === 'multiplex' ? new MultiplexPool(this, host) : new PinnedPool(this, host);
     host.pool = pool;
+    this.pools.add(pool);
     return pool;
+  }
+
+  /** The pool of a removed host has closed its last connection. */
+  poolGone(pool: MessagePool): void {
+    this.pools.delete(pool);
+  }
+
+  /** The limit of connections is reached, perhaps by idle ones of other hosts: one of these rather than waiting. */
+  spare(exchange: Exchange): Session | null {
+    for (const pool of this.pools) {
+      if (!pool.host.healthy || pool.host.removed) continue;
+      const session = pool.spare(exchange.sharing !== SHARED);
+      if (session !== null) return session;
+    }
+    return null;
   }
 
   /** Queues the exchange until a connection of any host is free; false when the breaker's pending limit is reached. */
@@ -67,10 +87,13 @@ export class ClusterPools implements DeadlineOwner {
     this.leave(exchange);
   }
 
-  /** Gives a session that became free to who waits longest; false when nobody does. */
+  /** Gives a session that became free, or can be shared by one more, to who waits longest and may use it; false when nobody does. */
   serve(session: Session): boolean {
-    const exchange = this.waiting.shift();
-    if (exchange === undefined) return false;
+    if (this.waiting.length === 0) return false;
+    const shared = this.kind === 'multiplex' && !session.alone;
+    const i = shared ? this.waiting.findIndex((e) => e.sharing === SHARED) : 0;
+    if (i < 0 || session.outgoingCount >= MAX_IN_FLIGHT) return false;
+    const [exchange] = this.waiting.splice(i, 1) as [Exchange];
     this.leave(exchange);
     exchange.connectionFree(session);
     return true;

@@ -7,19 +7,26 @@ export class ExclusivePool extends MessagePool {
   private readonly idle: Session[] = [];
 
   acquire(exchange: Exchange, _alone: boolean): Session | null {
+    const free = this.spare();
+    if (free !== null) return free;
+    const fresh = this.dial() ?? this.owner.spare(exchange);
+    if (fresh === null) this.refusal = this.owner.wait(exchange) ? 'pool-timeout' : 'breaker-pending';
+    return fresh;
+  }
+
+  spare(): Session | null {
     const idle = this.idle;
     for (let session = idle.pop(); session !== undefined; session = idle.pop()) {
       session.poolIndex = -1;
       if (this.reusable(session)) return session;
       session.connection.close();
     }
-    const fresh = this.dial();
-    if (fresh === null) this.refusal = this.owner.wait(exchange) ? 'pool-timeout' : 'breaker-pending';
-    return fresh;
+    return null;
   }
 
   release(session: Session): void {
-    if (session.closed) return;
+    if (session.closed || session.outgoingCount > 0) return;
+    if (session.peer !== null && !session.closing) return;
     if (!this.reusable(session)) {
       session.connection.close();
       return;

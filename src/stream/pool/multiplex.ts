@@ -15,12 +15,9 @@ export class MultiplexPool extends MessagePool {
 
   acquire(exchange: Exchange, alone: boolean): Session | null {
     if (alone) {
-      const free = this.alone.pop();
-      if (free !== undefined) {
-        free.poolIndex = -1;
-        return free;
-      }
-      const fresh = this.dial();
+      const free = this.idleAlone();
+      if (free !== null) return free;
+      const fresh = this.dial() ?? this.owner.spare(exchange);
       if (fresh === null) this.refusal = this.owner.wait(exchange) ? 'pool-timeout' : 'breaker-pending';
       else fresh.alone = true;
       return fresh;
@@ -41,8 +38,21 @@ export class MultiplexPool extends MessagePool {
       list.push(fresh);
       return fresh;
     }
-    for (const session of list) if (session.outgoingCount < MAX_IN_FLIGHT) return session;
-    this.refusal = this.owner.wait(exchange) ? 'pool-timeout' : 'breaker-pending';
+    const other = this.spare(false) ?? this.owner.spare(exchange);
+    if (other === null) this.refusal = this.owner.wait(exchange) ? 'pool-timeout' : 'breaker-pending';
+    return other;
+  }
+
+  spare(alone: boolean): Session | null {
+    if (!alone) for (const session of this.shared) if (session.outgoingCount < MAX_IN_FLIGHT && this.reusable(session)) return session;
+    return this.idleAlone();
+  }
+
+  private idleAlone(): Session | null {
+    for (let session = this.alone.pop(); session !== undefined; session = this.alone.pop()) {
+      if (this.reusable(session)) return session;
+      session.connection.close();
+    }
     return null;
   }
 
@@ -56,13 +66,13 @@ export class MultiplexPool extends MessagePool {
 
   release(session: Session): void {
     if (session.closed) return;
-    if (session.alone && this.reusable(session)) {
-      if (this.owner.serve(session)) return;
-      session.poolIndex = this.alone.length;
+    const idle = session.outgoingCount === 0;
+    if (!this.reusable(session)) {
+      // Of a shared one whose time is up the last exchange takes leave; `acquire` sees to it that there is a last one.
+      if (idle && (session.closing || session.alone || this.draining || session.codec.mustClose)) session.connection.close();
+    } else if (session.peer === null && (idle || !session.alone) && !this.owner.serve(session) && session.alone) {
       this.alone.push(session);
-      return;
     }
-    if (session.outgoingCount === 0 && (session.closing || session.alone || this.draining)) session.connection.close();
   }
 
   sessionClosing(session: Session): void {
@@ -76,17 +86,20 @@ export class MultiplexPool extends MessagePool {
     if (i >= 0) this.shared.splice(i, 1);
     const j = this.alone.indexOf(session);
     if (j >= 0) this.alone.splice(j, 1);
-    session.poolIndex = -1;
   }
 
   /**
-   * A receiver is far behind on a reply that fills a shared connection: nothing new is sent on it, and after QUARANTINE_MS the others
-   * fail with head-of-line (or are sent again where that is safe), so that reading may stop for the one.
+   * The reply of `slow` fills a shared connection, because of its length or because its receiver is far behind: nothing new is sent on it,
+   * and after QUARANTINE_MS the others fail with head-of-line (or are sent again where that is safe). True once reading may stop for the one.
    */
-  quarantine(session: Session, slow: Exchange): void {
-    if (session.quarantine !== null) return;
-    session.quarantine = new Quarantine(session, slow);
-    this.sessionClosing(session);
+  quarantine(session: Session, slow: Exchange): boolean {
+    let quarantine = session.quarantine;
+    if (quarantine === null || !quarantine.runs) {
+      quarantine?.cancel();
+      session.quarantine = quarantine = new Quarantine(session, slow);
+      this.sessionClosing(session);
+    }
+    return session.outgoingCount <= 1;
   }
 }
 
@@ -96,24 +109,24 @@ export class Quarantine implements DeadlineOwner {
   private readonly slow: Exchange;
   private readonly generation: number;
   private readonly deadline: Deadline;
-  /** True once nobody else waits on the connection: reading may pause. */
-  over = false;
 
   constructor(session: Session, slow: Exchange) {
     this.session = session;
     this.slow = slow;
     this.generation = slow.generation;
     this.deadline = new Deadline(this, 0);
-    if (session.outgoingCount <= 1) this.over = true;
-    else this.deadline.set(QUARANTINE_MS);
+    if (session.outgoingCount > 1) this.deadline.set(QUARANTINE_MS);
+  }
+
+  /** Whether the exchange it was begun for still fills the connection. */
+  get runs(): boolean {
+    return this.slow.generation === this.generation && this.slow.up === this.session;
   }
 
   onDeadline(): void {
-    this.over = true;
-    if (this.session.closed) return;
-    const keep = this.slow.generation === this.generation ? this.slow : null;
-    this.session.failOthers(keep, 'head-of-line');
-    keep?.pushBack();
+    if (!this.runs) return;
+    this.session.failOthers(this.slow, 'head-of-line');
+    this.slow.pushBack();
   }
 
   cancel(): void {

@@ -10,9 +10,7 @@ export class PinnedPool extends MessagePool {
       this.refusal = 'breaker-connections';
       return null;
     }
-    const down = exchange.down;
-    fresh.peer = down;
-    down.peer = fresh;
+    exchange.down.bind(fresh);
     return fresh;
   }
 
@@ -22,6 +20,10 @@ export class PinnedPool extends MessagePool {
 
   sessionClosing(session: Session): void {
     if (session.outgoingCount === 0) session.connection.close();
+  }
+
+  spare(): null {
+    return null;
   }
 
   protected forget(): void {}

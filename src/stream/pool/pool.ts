@@ -6,15 +6,10 @@ import type { Connection, Reader } from '../../network/connection.js';
 import type { Cluster } from '../../network/upstream/cluster.js';
 import type { Host, HostPool } from '../../network/upstream/host.js';
 import type { Exchange } from '../exchange.js';
+import type { HeartbeatRule } from '../heartbeat.js';
 import type { Protocol } from '../protocol.js';
 import { Session } from '../session.js';
 import type { ClusterPools } from './cluster-pools.js';
-
-export interface Heartbeat {
-  readonly interval: number;
-  readonly timeout: number;
-  readonly misses: number;
-}
 
 /** Reads a connection until it is open and the session takes over; nothing is delivered inside `connect`. */
 class Opening implements Reader {
@@ -41,7 +36,7 @@ export abstract class MessagePool implements HostPool {
   readonly host: Host;
   readonly cluster: Cluster;
   readonly protocol: Protocol;
-  readonly heartbeat: Heartbeat;
+  readonly heartbeat: HeartbeatRule;
   /** Why the last `acquire` gave neither a session nor a place in the queue. */
   refusal: ReasonCode = 'breaker-connections';
   protected readonly owner: ClusterPools;
@@ -67,6 +62,14 @@ export abstract class MessagePool implements HostPool {
   /** The session must not be used for new exchanges. */
   abstract sessionClosing(session: Session): void;
   protected abstract forget(session: Session): void;
+  /** A session that one more exchange could be sent on at once, alone where it must not be shared; taken out of what is idle. Null: none. */
+  abstract spare(alone: boolean): Session | null;
+
+  /** The client that the session belonged to needs it no more: it serves others once nothing runs on it. */
+  unbind(session: Session): void {
+    session.peer?.unbind(session);
+    if (session.outgoingCount === 0) this.release(session);
+  }
 
   /** Opens one more connection; null when the breaker refuses. */
   protected dial(): Session | null {
@@ -101,6 +104,7 @@ export abstract class MessagePool implements HostPool {
     host.connections--;
     cluster.stats.active_connections.dec();
     cluster.breaker.releaseConnection();
+    if (this.draining && this.sessions.size === 0) this.owner.poolGone(this);
     this.owner.connectionFreed();
   }
 
@@ -110,6 +114,7 @@ export abstract class MessagePool implements HostPool {
 
   drain(): void {
     this.draining = true;
+    if (this.sessions.size === 0) this.owner.poolGone(this);
     for (const session of this.sessions) {
       session.closing = true;
       this.sessionClosing(session);
