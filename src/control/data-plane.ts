@@ -42,6 +42,8 @@ export interface DataPlaneDeps {
 
 /** Time that connections of a listener which is gone from the configuration may run on, ms. */
 const LEAVE_MS = 30_000;
+/** Time that clients have to take the replies by which their exchanges were ended, ms. */
+const LAST_WORDS_MS = 250;
 
 /** One listener as it is served: the sockets, and, for protocols with messages, what becomes of them. */
 interface Served {
@@ -312,11 +314,13 @@ export class DataPlane {
   /** Ends what still runs, closes everything, writes what logs hold. */
   async stop(): Promise<void> {
     if (this.drainPoll !== null) clock.clearTimeout(this.drainPoll);
-    for (const served of [...this.served.values(), ...this.leaving]) {
+    const closing = [...this.served.values(), ...this.leaving].map((served) => {
       served.message?.abort('drain-deadline');
-      void served.network.close(0, 'drain-deadline');
       served.state = 'closed';
-    }
+      return served.network.close(LAST_WORDS_MS, 'drain-deadline');
+    });
+    // What is cut has its line in the logs, so these are closed last.
+    await Promise.all(closing);
     this.clusters.close();
     await this.sinks.close();
   }

@@ -40,6 +40,8 @@ export interface ListenerDeps {
 
 /** Pause before an address that was given up for a while is asked for again. */
 const REBIND_MS = 1000;
+/** How often a closing listener looks whether anything is left. */
+const LOOK_MS = 25;
 /** Errors of accepting are logged once in this time. */
 const LOG_EVERY_MS = 1000;
 
@@ -104,8 +106,13 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
   /** Connections, and sessions of datagrams, that are being carried. */
   get active(): number {
     let sessions = this.setup.udp?.active ?? 0;
-    for (const filter of this.retired) if (filter.receive !== undefined) sessions += filter.active ?? 0;
-    return this.open.size + sessions;
+    let carried = this.setup.tcp?.active ?? 0;
+    for (const filter of this.retired) {
+      if (filter.receive !== undefined) sessions += filter.active ?? 0;
+      else carried += filter.active ?? 0;
+    }
+    // A carried connection is over when its host's is closed too, and its record written.
+    return Math.max(this.open.size, carried) + sessions;
   }
 
   // === life
@@ -203,16 +210,17 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
    * owner tells peers beforehand, while the address still accepts.
    */
   async close(ms: number, code: ReasonCode = 'drain-deadline'): Promise<void> {
+    const deadline = now() + ms;
     if (ms > 0 && this.active > 0) {
       // Sessions of datagrams need the port to be answered from, so the address is kept until they end where there is one.
       if (this.port === null) await this.stopAccept();
       else this.stopped = true;
-      await this.emptied(ms);
+      await this.emptied(Math.max(deadline - now(), 1));
     }
     for (const filter of this.carriers()) filter.close?.(code);
     await this.stopAccept();
     for (const connection of [...this.open]) connection.close(true);
-    if (this.open.size > 0) await this.emptied(0);
+    if (this.active > 0) await this.emptied(0);
     this.setup.tls?.close();
     this.retired.clear();
   }
@@ -221,8 +229,8 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
   private emptied(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const deadline = new Deadline({ onDeadline: () => done() }, 0);
-      // Sessions of datagrams end without a word to the listener, so it looks.
-      const look = new Deadline({ onDeadline: () => (this.active === 0 ? done() : look.set(100)) }, 0);
+      // Sessions end without a word to the listener, so it looks.
+      const look = new Deadline({ onDeadline: () => (this.active === 0 ? done() : look.set(LOOK_MS)) }, 0);
       const done = (): void => {
         deadline.cancel();
         look.cancel();
@@ -231,7 +239,7 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
       };
       this.whenEmpty = done;
       if (ms > 0) deadline.set(ms);
-      if (this.port !== null) look.set(100);
+      look.set(LOOK_MS);
       if (this.active === 0) done();
     });
   }

@@ -162,8 +162,8 @@ export class MessageListener {
     for (const session of [...this.sessions]) session.drain();
   }
 
-  /** Ends what still runs. */
+  /** Ends what still runs, with an error reply where none has begun. */
   abort(code: ReasonCode): void {
-    for (const session of [...this.sessions]) session.abort(code);
+    for (const session of [...this.sessions]) session.dismiss(code);
   }
 }

@@ -559,6 +559,15 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     if (!this.codec.encodeGoAway(this.connection) && this.incomingCount === 0) this.connection.end();
   }
 
+  /** Ends everything now for a reason of the proxy's own, which clients get to read where their replies have not begun. */
+  dismiss(code: ReasonCode): void {
+    this.over = true;
+    const list: Exchange[] = [];
+    for (let e = this.incoming; e !== null; e = e.next) list.push(e);
+    for (const e of list) if (e.down === this) e.fail(code, { listener: this.listener?.name });
+    this.abort(code);
+  }
+
   /** Ends everything now, with the reason in each exchange's record. */
   abort(code: ReasonCode): void {
     this.over = true;
