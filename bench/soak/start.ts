@@ -25,7 +25,7 @@ export const soak: Soak = {
     for (const workers of options.command === undefined ? [1, 2, 3] : [1]) {
       const pair = await startPair({ ...options, workers }, ['http'], 60, { anyCore: true });
       try {
-        rest.push(await restingKb(() => pair.subject.pids(), 6));
+        rest.push(await restingKb(() => pair.subject.pids(), 30));
         if (workers === 1) {
           const args = ['http', '--port', String(pair.subject.port), '--connections', '1', '--warmup', '0', '--seconds', '0.1'];
           if ((await runLoad(args, site.loadCore)).errors > 0) throw new Error('the started proxy does not answer');
