@@ -5,7 +5,7 @@ import type { Counter, Gauge, Histogram, Stats } from '../core/stats.js';
 import type { Connection } from '../network/connection.js';
 import type { Cluster } from '../network/upstream/cluster.js';
 import type { AccessLog } from './access-log.js';
-import { FilterChain } from './chain.js';
+import type { FilterChain } from './chain.js';
 import { headerName, type Head } from './head.js';
 import type { ClusterPools } from './pool/cluster-pools.js';
 import type { Upstreams } from './pool/upstreams.js';

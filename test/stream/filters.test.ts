@@ -206,7 +206,8 @@ test('a replaced chain finishes its exchanges and is closed with the last of the
   const h = http([old]);
   const c = h.client();
   c.feed(POST);
-  h.listener.update({ ...h.listener, chain: new FilterChain([]) } as never);
+  const { name, protocol, table, captures, logs, timeouts, requestIds } = h.listener;
+  h.listener.update({ name, protocol, table, captures, logs, timeouts, requestIds, chain: new FilterChain([]) });
   assert.equal(old.closed, 0);
   h.upstream().take();
   h.upstream().feed(OK);

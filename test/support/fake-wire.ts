@@ -1,5 +1,5 @@
 // A wire without a socket: what a connection sends is collected, what it should receive is fed by hand.
-import { Connection } from '../../src/network/connection.js';
+import type { Connection } from '../../src/network/connection.js';
 import type { Wire } from '../../src/network/wire.js';
 import type { SluiceError } from '../../src/core/reason.js';
 

@@ -67,7 +67,6 @@ export class Lab {
     const stats = new ClusterStats(this.stats, 'app');
     const limits = { max_connections: 1024, max_pending: 1024, max_requests: 0, max_retries: 0, retry_budget: { percent: 20, min: 3 }, ...options.breaker };
     this.breaker = new Breaker(levels, ['c', 'p', 'q', 'r'].map((n) => rows.take(n)), limits, stats.breaker_open);
-    const lab = this;
     const cluster = {
       name: 'app',
       stats,
@@ -77,18 +76,18 @@ export class Lab {
         name: 'app', protocol: '', pool: options.pool ?? null, connections_per_host: 1, connect_timeout: 3000, idle_timeout: 60_000,
         pool_timeout: 5000, max_requests_per_connection: 0, max_connection_age: 0, heartbeat: null, ...options.cluster,
       },
-      pick(_hash: number, tried: readonly Host[] | null): Host | null {
-        if (!lab.healthy || lab.hosts.length === 0) return null;
-        for (let i = 0; i < lab.hosts.length; i++) {
-          const host = lab.hosts[lab.turn++ % lab.hosts.length]!;
+      pick: (_hash: number, tried: readonly Host[] | null): Host | null => {
+        if (!this.healthy || this.hosts.length === 0) return null;
+        for (let i = 0; i < this.hosts.length; i++) {
+          const host = this.hosts[this.turn++ % this.hosts.length]!;
           if (tried === null || !tried.includes(host)) return host;
         }
-        return lab.hosts[0]!;
+        return this.hosts[0]!;
       },
-      noneReason: () => (lab.hosts.length === 0 ? 'no-host' : 'no-healthy-host'),
-      connect(host: Host, reader: Reader): Connection {
+      noneReason: () => (this.hosts.length === 0 ? 'no-host' : 'no-healthy-host'),
+      connect: (host: Host, reader: Reader): Connection => {
         const connection = new Connection(reader);
-        lab.dialled.push({ host: host.address, wire: new FakeWire(connection) });
+        this.dialled.push({ host: host.address, wire: new FakeWire(connection) });
         return connection;
       },
     };
