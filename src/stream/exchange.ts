@@ -208,6 +208,10 @@ export class Exchange extends ExchangeUpstream {
     }
     const body = head.whole && this.body === null ? head.bodyBuf.subarray(head.bodyStart, head.bodyEnd) : this.body!.take();
     this.body = null;
+    if (bodies.whole && body.length > bodies.limit) {
+      this.fail('body-too-large', { limit: bodies.limit });
+      return false;
+    }
     try {
       head.setBody(bodies.run(this, body, true));
     } catch (error) {
@@ -432,6 +436,11 @@ export class Exchange extends ExchangeUpstream {
       if (!head.whole && this.replyBody === null) return true;
       const body = this.replyBody !== null ? this.replyBody.take() : head.bodyBuf.subarray(head.bodyStart, head.bodyEnd);
       this.replyBody = null;
+      if (bodies.whole && body.length > bodies.limit) {
+        this.replyStarted = false;
+        this.fail('reply-too-large', { host: this.host?.address, limit: bodies.limit });
+        return false;
+      }
       try {
         head.setBody(bodies.run(this, body, true));
       } catch (error) {
