@@ -1,6 +1,7 @@
 // Bodies that filters look at: gathering a whole body up to a cap, and passing pieces through the filters that replace them.
 import type { Exchange } from './exchange.js';
 import type { StreamFilter } from './filter.js';
+import { DONE } from './phases.js';
 
 /** Collects copies of borrowed pieces; counts before it copies, so that the cap holds. */
 export class Gather {
@@ -48,10 +49,19 @@ export class BodyPhase {
     this.limit = Math.min(...filters.map((f) => f.bodyLimit ?? 1024 * 1024));
   }
 
-  /** Runs a piece (or the whole body, with `last`) through the filters in order. A filter's throw passes through to the exchange. */
-  run(exchange: Exchange, body: Uint8Array, last: boolean): Uint8Array {
+  /** Runs a piece (or the whole body, with `last`) through the filters in order; null when one of them ended the exchange or threw. */
+  run(exchange: Exchange, body: Uint8Array, last: boolean): Uint8Array | null {
+    const generation = exchange.generation;
     let bytes = body;
-    for (const f of this.filters) bytes = this.reply ? f.onReplyBody!(exchange, bytes, last) : f.onRequestBody!(exchange, bytes, last);
+    for (const f of this.filters) {
+      try {
+        bytes = this.reply ? f.onReplyBody!(exchange, bytes, last) : f.onRequestBody!(exchange, bytes, last);
+      } catch (error) {
+        exchange.threw(f, error);
+        return null;
+      }
+      if (exchange.generation !== generation || exchange.phase === DONE) return null;
+    }
     return bytes;
   }
 }

@@ -68,6 +68,7 @@ export abstract class ExchangeState implements DeadlineOwner {
   protected inFilter = false;
   protected heldReply = false;
   protected body: Gather | null = null;
+  /** Trailers that came before they could be sent: of the request, later of the reply. */
   protected trailers: Head | null = null;
   protected replyBody: Gather | null = null;
   protected states: Map<StreamFilter, unknown> | null = null;
@@ -127,7 +128,7 @@ export abstract class ExchangeState implements DeadlineOwner {
     this.finish(!alone);
   }
 
-  protected threw(filter: StreamFilter, error: unknown): void {
+  threw(filter: StreamFilter, error: unknown): void {
     if (this.phase === DONE) return;
     this.replyStarted = this.phase >= REPLY;
     this.fail('filter-threw', { filter: filter.name, detail: error instanceof Error ? error.message : String(error) });

@@ -235,6 +235,11 @@ export abstract class ExchangeUpstream extends ExchangeState {
   /** The connection (or just the stream) to the host is gone; the session has forgotten the exchange. */
   upstreamFailed(session: Session, code: ReasonCode, error: SluiceError | null): void {
     if (this.up !== session || this.phase === DONE) return;
+    if (this.replyDone) {
+      // All of the reply is here, held by a filter: nothing is missing.
+      this.leaveUpstream(session);
+      return;
+    }
     const host = session.pool?.host.address ?? 'downstream';
     const errno = error === null ? '' : String(error.context['detail'] ?? '');
     const context = { host, ms: this.cluster?.config.connect_timeout, ...error?.context };

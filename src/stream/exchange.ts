@@ -212,13 +212,10 @@ export class Exchange extends ExchangeUpstream {
       this.fail('body-too-large', { limit: bodies.limit });
       return false;
     }
-    try {
-      head.setBody(bodies.run(this, body, true));
-    } catch (error) {
-      this.threw(bodies.filters[0]!, error);
-      return false;
-    }
-    return this.phase !== DONE;
+    const bytes = bodies.run(this, body, true);
+    if (bytes === null) return false;
+    head.setBody(bytes);
+    return true;
   }
 
   protected findRoute(): boolean {
@@ -316,7 +313,9 @@ export class Exchange extends ExchangeUpstream {
     const bodies = this.chain?.requestBody ?? null;
     let bytes = buf;
     if (bodies !== null && !bodies.whole && this.up?.codec.tunnel !== true) {
-      bytes = bodies.run(this, buf.subarray(start, end), last);
+      const replaced = bodies.run(this, buf.subarray(start, end), last);
+      if (replaced === null) return;
+      bytes = replaced;
       start = 0;
       end = bytes.length;
     }
@@ -441,14 +440,10 @@ export class Exchange extends ExchangeUpstream {
         this.fail('reply-too-large', { host: this.host?.address, limit: bodies.limit });
         return false;
       }
-      try {
-        head.setBody(bodies.run(this, body, true));
-      } catch (error) {
-        this.replyStarted = false;
-        this.threw(bodies.filters[0]!, error);
-        return false;
-      }
-      return this.phase !== DONE;
+      const bytes = bodies.run(this, body, true);
+      if (bytes === null) return false;
+      head.setBody(bytes);
+      return true;
     }
     if (bodies.whole || this.down.protocol.pool === 'multiplex') {
       this.replyHead = head.keep();
@@ -467,7 +462,9 @@ export class Exchange extends ExchangeUpstream {
       this.refusedEdit(head);
       return;
     }
-    const last = this.replyDone && this.replyBody === null;
+    const generation = this.generation;
+    const trailers = this.trailers;
+    const last = this.replyDone && this.replyBody === null && trailers === null;
     const from = down.produced;
     this.phase = REPLY;
     down.codec.encodeReply(down.connection, head, this.downId, last);
@@ -485,13 +482,25 @@ export class Exchange extends ExchangeUpstream {
       this.up!.tunnelFor(this, true);
       this.record.flags |= NOTE_TUNNEL;
       if (down.connection.carried > 0) down.goOn();
+      if (this.generation !== generation) return;
     }
     this.watchIdle();
     if (this.replyBody !== null) {
       const body = this.replyBody.take();
       this.replyBody = null;
-      this.writeReply(body, 0, body.length, this.replyDone);
+      this.writeReply(body, 0, body.length, this.replyDone && trailers === null);
+      if (this.generation !== generation) return;
     }
+    if (trailers !== null) this.sendTrailers(trailers);
+  }
+
+  private sendTrailers(head: Head): void {
+    const down = this.down;
+    const from = down.produced;
+    down.codec.encodeTrailers(down.connection, this.downId, head);
+    this.record.bytesOut += down.produced - from;
+    this.finish();
+    if (!down.closed && down.behind) down.tooFarBehind();
   }
 
   onReplyData(session: Session, buf: Uint8Array, start: number, end: number, last: boolean): void {
@@ -512,7 +521,7 @@ export class Exchange extends ExchangeUpstream {
     const bodies = this.chain?.replyBody ?? null;
     if (bodies !== null && !this.tunnel) {
       const bytes = bodies.run(this, buf.subarray(start, end), last);
-      this.writeReply(bytes, 0, bytes.length, last);
+      if (bytes !== null) this.writeReply(bytes, 0, bytes.length, last);
       return;
     }
     this.writeReply(buf, start, end, last);
@@ -534,12 +543,13 @@ export class Exchange extends ExchangeUpstream {
   onReplyTrailers(_session: Session, head: Head): void {
     if (this.phase === DONE) return;
     this.replyDone = true;
-    if (this.phase < REPLY) {
-      if (!this.heldReply && this.runReplyBody()) this.sendReplyHead();
+    this.moved++;
+    if (this.phase >= REPLY) {
+      this.sendTrailers(head);
       return;
     }
-    this.down.codec.encodeTrailers(this.down.connection, this.downId, head);
-    this.finish();
+    this.trailers = head.keep();
+    if (!this.heldReply && this.runReplyBody()) this.sendReplyHead();
   }
 
   protected goOn(): void {
