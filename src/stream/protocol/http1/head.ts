@@ -2,7 +2,7 @@
 import type { ReasonCode, ReasonContext } from '../../../core/reason.js';
 import { AUTHORITY, Head, METHOD, PATH, PLAIN, REPLY, REQUEST, SCHEME, STATUS, type HeaderName } from '../../head.js';
 import { AUTHORITY_BYTE, TARGET, TOKEN, consistsOf, isValue } from './chars.js';
-import { CONNECTION, CONTENT_LENGTH, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, knownName, nameKey, sameName } from './names.js';
+import { CONNECTION, CONTENT_LENGTH, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UNKNOWN, UPGRADE, knownName, nameKey, sameName } from './names.js';
 
 export const NAME = 'http1';
 
@@ -25,6 +25,18 @@ export const CONNECT_METHOD = 2;
 const EMPTY = Buffer.alloc(0);
 const SLASH = Buffer.from('/');
 const HOST_KEY = nameKey(Buffer.from('host'), 0, 4);
+
+/** Names seen to be tokens that the codec need not understand, each in the slot of its hash: the same few are set on every message. */
+const ordinary: (HeaderName | null)[] = Array.from({ length: 64 }, () => null);
+
+function isOrdinary(name: HeaderName): boolean {
+  const slot = name.hash & 63;
+  if (ordinary[slot] === name) return true;
+  const bytes = name.bytes;
+  if (name.part !== PLAIN || !consistsOf(name.name, TOKEN) || knownName(bytes, 0, bytes.length, nameKey(bytes, 0, bytes.length)) !== UNKNOWN) return false;
+  ordinary[slot] = name;
+  return true;
+}
 
 function methodOf(text: string): number {
   return text === 'HEAD' ? HEAD_METHOD : text === 'CONNECT' ? CONNECT_METHOD : OTHER_METHOD;
@@ -97,6 +109,8 @@ export class Http1Head extends Head {
   newAuthority: string | null = null;
   newScheme: string | null = null;
   newStatus: string | null = null;
+  /** Added headers: the first `addedCount` of two lists, which are made at the first one and then kept for further messages. */
+  addedCount = 0;
   addedNames: HeaderName[] | null = null;
   addedValues: string[] | null = null;
   /** Upper bound of the bytes that edits add. */
@@ -136,8 +150,7 @@ export class Http1Head extends Head {
     this.at = 0;
     this.rewrite = this.rehost = false;
     this.newMethod = this.newPath = this.newAuthority = this.newScheme = this.newStatus = null;
-    this.addedNames = null;
-    this.addedValues = null;
+    this.addedCount = 0;
     this.editSize = 0;
   }
 
@@ -205,11 +218,8 @@ export class Http1Head extends Head {
         return this.range(index[4 * k + 2], index[4 * k + 3]);
       }
     }
-    const added = this.addedNames;
-    if (added !== null) {
-      for (let k = 0; k < added.length; k++) {
-        if (added[k] === name || added[k].lower === name.lower) return this.text(this.addedValues![k]);
-      }
+    for (let k = 0; k < this.addedCount; k++) {
+      if (this.addedNames![k].lower === name.lower) return this.text(this.addedValues![k]);
     }
     return false;
   }
@@ -247,39 +257,36 @@ export class Http1Head extends Head {
   }
 
   set(name: HeaderName, value: string): void {
-    if (name.part !== PLAIN) {
-      this.setPart(name, value);
-      return;
-    }
-    if (this.isHost(name)) {
-      this.setAuthority(name, value);
-      return;
-    }
-    if (!this.fits(name, value) || this.framing(name, value)) return;
+    if (!isOrdinary(name) && this.setSpecial(name, value)) return;
+    if (!isValue(value) && !this.refuse(name, value)) return;
     this.takeOut(name);
     this.append(name, value);
   }
 
   add(name: HeaderName, value: string): void {
-    if (name.part !== PLAIN || this.isHost(name)) {
-      this.set(name, value);
-      return;
-    }
-    if (!this.fits(name, value) || this.framing(name, value)) return;
+    if (!isOrdinary(name) && this.setSpecial(name, value)) return;
+    if (!isValue(value) && !this.refuse(name, value)) return;
     this.append(name, value);
   }
 
   remove(name: HeaderName): void {
     if (name.part !== PLAIN) throw new TypeError(`${name.name} is a part of every message and cannot be removed`);
-    if (this.isHost(name)) return;
-    if (this.framing(name, null)) return;
+    if (this.isHost(name) || this.framing(name, null)) return;
     this.takeOut(name);
   }
 
-  /** Whether a header may be written; what could end a line early is a mistake in the program, other values may come from a peer. */
-  private fits(name: HeaderName, value: string): boolean {
+  /** Sets what is no header like others: a part, Host, or a header that frames the message. False: it is like others after all. */
+  private setSpecial(name: HeaderName, value: string): boolean {
+    if (name.part !== PLAIN) {
+      this.setPart(name, value);
+      return true;
+    }
+    if (this.isHost(name)) {
+      this.setAuthority(name, value);
+      return true;
+    }
     if (!consistsOf(name.name, TOKEN)) throw new TypeError(`not a header name: ${JSON.stringify(name.name)}`);
-    return isValue(value) || this.refuse(name, value);
+    return (!isValue(value) && !this.refuse(name, value)) || this.framing(name, value);
   }
 
   private refuse(name: HeaderName, value: string): false {
@@ -326,14 +333,13 @@ export class Http1Head extends Head {
       if (k === this.teIndex) this.teIndex = -1;
       else if (k === this.expectIndex) this.expectIndex = -1;
     }
-    const added = this.addedNames;
-    if (added === null) return;
-    for (let k = added.length - 1; k >= 0; k--) {
-      if (added[k].lower === name.lower) {
-        added.splice(k, 1);
-        this.addedValues!.splice(k, 1);
-      }
+    let left = 0;
+    for (let k = 0; k < this.addedCount; k++) {
+      if (this.addedNames![k].lower === name.lower) continue;
+      this.addedNames![left] = this.addedNames![k];
+      this.addedValues![left++] = this.addedValues![k];
     }
+    this.addedCount = left;
   }
 
   private append(name: HeaderName, value: string): void {
@@ -342,8 +348,9 @@ export class Http1Head extends Head {
       this.addedNames = [];
       this.addedValues = [];
     }
-    this.addedNames.push(name);
-    this.addedValues!.push(value);
+    const k = this.addedCount++;
+    this.addedNames[k] = name;
+    this.addedValues![k] = value;
     this.editSize += name.name.length + 4 + 3 * value.length;
   }
 
@@ -418,8 +425,7 @@ export class Http1Head extends Head {
       const s = this.start;
       visit(buf.latin1Slice(s + this.index[p], s + this.index[p + 1]), buf.utf8Slice(s + this.index[p + 2], s + this.index[p + 3]));
     }
-    if (this.addedNames === null) return;
-    for (let k = 0; k < this.addedNames.length; k++) visit(this.addedNames[k].name, this.addedValues![k]);
+    for (let k = 0; k < this.addedCount; k++) visit(this.addedNames![k].name, this.addedValues![k]);
   }
 
   keep(): Http1Head {
@@ -481,9 +487,10 @@ export class Http1Head extends Head {
     kept.newAuthority = this.newAuthority;
     kept.newScheme = this.newScheme;
     kept.newStatus = this.newStatus;
-    if (this.addedNames !== null) {
-      kept.addedNames = this.addedNames.slice();
-      kept.addedValues = this.addedValues!.slice();
+    if (this.addedCount > 0) {
+      kept.addedCount = this.addedCount;
+      kept.addedNames = this.addedNames!.slice(0, this.addedCount);
+      kept.addedValues = this.addedValues!.slice(0, this.addedCount);
     }
     kept.editSize = this.editSize;
     return kept;

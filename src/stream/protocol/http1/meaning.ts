@@ -2,8 +2,8 @@
 import { AUTHORITY_BYTE } from './chars.js';
 import { ABSOLUTE, ASTERISK, AUTHORITY_FORM, CONNECT_METHOD, HEAD_METHOD, SCAN_REQUEST, SCAN_TRAILERS, type Http1Head } from './head.js';
 import {
-  CONNECTION, CONTENT_LENGTH, EXPECT, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UNKNOWN, UPGRADE,
-  knownName, nameKey, sameLower, sameName,
+  CONNECTION, CONTENT_LENGTH, EXPECT, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE,
+  isKnown, knownName, nameKey, sameLower, sameName,
 } from './names.js';
 
 const CHUNKED = Buffer.from('chunked');
@@ -24,13 +24,12 @@ function refuse(head: Http1Head, detail: string, code: Http1Head['failCode'] = '
   return false;
 }
 
-/** Takes note of header `k` just scanned, whose name may be a known one. False: refused. */
-export function noteHeader(head: Http1Head, k: number, key: number): boolean {
+/** Takes note of header `k` just scanned, whose name may be the known one `id`. False: refused. */
+export function noteHeader(head: Http1Head, k: number, id: number): boolean {
   const buf = head.buf;
   const base = head.start;
   const index = head.index;
-  const id = knownName(buf, base + index[4 * k], base + index[4 * k + 1], key);
-  if (id === UNKNOWN) return true;
+  if (!isKnown(buf, base + index[4 * k], base + index[4 * k + 1], id)) return true;
   if (head.scanning === SCAN_TRAILERS) {
     // Framing and routing are decided by the head; in trailers such fields could only mislead whoever merges them.
     head.drop(k);

@@ -36,7 +36,7 @@ function writeOwn(out: Output, head: Http1Head, length: number, chunked: boolean
   const place = roomFor(out, together ? size + body : size);
   const w = place.writer;
   let left = together ? body : 0;
-  if (said === 0 && !chunked && (asCame || length < 0) && head.addedNames === null && !head.rehost && (head.hostIndex >= 0 || head.scanning !== SCAN_REQUEST)) {
+  if (said === 0 && !chunked && (asCame || length < 0) && head.addedCount === 0 && !head.rehost && (head.hostIndex >= 0 || head.scanning !== SCAN_REQUEST)) {
     // Nothing is added, so the last run goes on over the blank line, and over the content where that follows it.
     if (left > 0 && head.bodyBuf === head.buf && head.bodyStart === head.start + head.headEnd) {
       writeRuns(w, head, head.headEnd + left);

@@ -33,16 +33,14 @@ for (let id = 1; id < lower.length; id++) {
   slots[slot] = id;
 }
 
-/** Whether buf[start, end) equals an all lower-case ASCII name without regard to case. */
-export function sameLower(buf: Uint8Array, start: number, end: number, name: Uint8Array): boolean {
-  const n = name.length;
+/**
+ * Whether buf[start, end), a scanned name or value, equals a lower-case text of letters, digits and "-". Folding with 32 is exact
+ * there: only control characters fold to digits and "-", and none of them gets through the scan.
+ */
+export function sameLower(buf: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
+  const n = text.length;
   if (end - start !== n) return false;
-  for (let i = 0; i < n; i++) {
-    const c = buf[start + i];
-    const want = name[i];
-    // Folding with 32 is exact for letters only; "-" must be met as it is (CR folds to it as well).
-    if (c !== want && ((c | 32) !== want || want < 97 || want > 122)) return false;
-  }
+  for (let i = 0; i < n; i++) if ((buf[start + i] | 32) !== text[i]) return false;
   return true;
 }
 
@@ -61,13 +59,19 @@ export function sameName(buf: Uint8Array, start: number, end: number, name: Uint
   return true;
 }
 
-/** The id of the header named buf[start, end) with this key, UNKNOWN for all that the codec need not understand. */
-export function knownName(buf: Uint8Array, start: number, end: number, key: number): number {
+/** The id of the one known name that has this key, UNKNOWN if there is none. The bytes still have to be compared: `isKnown`. */
+export function candidate(key: number): number {
   const id = slots[Math.imul(key, SPREAD) >>> 24];
-  return id !== UNKNOWN && keys[id] === key && sameLower(buf, start, end, bytes[id]) ? id : UNKNOWN;
+  return keys[id] === key ? id : UNKNOWN;
 }
 
-/** A cheap first answer to `knownName`: false means UNKNOWN for certain. */
-export function mayBeKnown(key: number): boolean {
-  return keys[slots[Math.imul(key, SPREAD) >>> 24]] === key;
+/** Whether the header named buf[start, end) is the one with this id. */
+export function isKnown(buf: Uint8Array, start: number, end: number, id: number): boolean {
+  return sameLower(buf, start, end, bytes[id]);
+}
+
+/** The id of the header named buf[start, end) with this key, UNKNOWN for all that the codec need not understand. */
+export function knownName(buf: Uint8Array, start: number, end: number, key: number): number {
+  const id = candidate(key);
+  return id !== UNKNOWN && isKnown(buf, start, end, id) ? id : UNKNOWN;
 }

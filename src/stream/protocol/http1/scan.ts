@@ -1,6 +1,6 @@
 // Scans the head of a message into an Http1Head: each byte once, wherever the reads split it, and nothing lenient (RFC 9112).
 import { TARGET, TOKEN } from './chars.js';
-import { mayBeKnown, nameKey } from './names.js';
+import { UNKNOWN, candidate, nameKey } from './names.js';
 import { checkReply, checkRequest, noteHeader } from './meaning.js';
 import { SCAN_REPLY, SCAN_REQUEST, SCAN_TRAILERS, type Http1Head } from './head.js';
 
@@ -112,6 +112,11 @@ function requestLine(head: Http1Head, buf: Uint8Array, base: number, stop: numbe
     phase = REQUEST_VERSION;
   }
   let k = i - base - head.targetEnd - 1;
+  if (k === 0 && stop - i >= 10 && isVersion(buf, i) && buf[i + 7] === 49 && buf[i + 8] === CR && buf[i + 9] === LF) {
+    // What nearly all of them say.
+    head.minorDigit = 49;
+    return lineDone(head, i + 10 - base);
+  }
   for (; i < stop; i++, k++) {
     const c = buf[i];
     if (k < 8) {
@@ -125,15 +130,25 @@ function requestLine(head: Http1Head, buf: Uint8Array, base: number, stop: numbe
       if (c !== CR) return refuse(head, `${byteName(c)} after the version of the request line`);
     } else {
       if (c !== LF) return refuse(head, 'a CR without LF in the request line');
-      head.minor = head.minorDigit === 48 ? 0 : 1;
-      head.lineEnd = i + 1 - base;
-      head.index[0] = head.lineEnd;
-      head.phase = FIELD;
-      head.at = head.lineEnd;
-      return head.lineEnd;
+      return lineDone(head, i + 1 - base);
     }
   }
   return pause(head, REQUEST_VERSION, i - base);
+}
+
+/** "HTTP/1." */
+function isVersion(buf: Uint8Array, i: number): boolean {
+  return buf[i] === 72 && buf[i + 1] === 84 && buf[i + 2] === 84 && buf[i + 3] === 80 && buf[i + 4] === 47 && buf[i + 5] === 49 && buf[i + 6] === 46;
+}
+
+/** The start line is complete; headers begin at this offset. */
+function lineDone(head: Http1Head, end: number): number {
+  head.minor = head.minorDigit === 48 ? 0 : 1;
+  head.lineEnd = end;
+  head.index[0] = end;
+  head.phase = FIELD;
+  head.at = end;
+  return end;
 }
 
 function refuseStart(head: Http1Head, buf: Uint8Array, base: number, i: number): number {
@@ -161,7 +176,12 @@ function refuseVersion(head: Http1Head, buf: Uint8Array, base: number, i: number
 function statusLine(head: Http1Head, buf: Uint8Array, base: number, stop: number): number {
   let i = base + head.at;
   let phase = head.phase;
-  if (phase === START) {
+  if (phase === START && head.at === 0 && stop - i >= 13 && isVersion(buf, i) && buf[i + 8] === SP && buf[i + 12] === SP && isStatus(buf, i + 9)) {
+    head.minorDigit = buf[i + 7];
+    head.status = buf[i + 9] * 100 + buf[i + 10] * 10 + buf[i + 11] - 48 * 111;
+    i += 13;
+    phase = REPLY_REASON;
+  } else if (phase === START) {
     for (let k = i - base; i < stop; i++, k++) {
       const c = buf[i];
       if (k === 7) {
@@ -183,8 +203,6 @@ function statusLine(head: Http1Head, buf: Uint8Array, base: number, stop: number
       }
     }
     if (i === stop && i - base < 13) return pause(head, START, i - base);
-    head.minor = head.minorDigit === 48 ? 0 : 1;
-    head.rawStatus = head.status;
     phase = REPLY_REASON;
   }
   if (phase === REPLY_REASON) {
@@ -196,11 +214,17 @@ function statusLine(head: Http1Head, buf: Uint8Array, base: number, stop: number
   }
   if (i === stop) return pause(head, REPLY_LF, i - base);
   if (buf[i] !== LF) return refuse(head, 'a CR without LF in the status line');
-  head.lineEnd = i + 1 - base;
-  head.index[0] = head.lineEnd;
-  head.phase = FIELD;
-  head.at = head.lineEnd;
-  return head.lineEnd;
+  head.rawStatus = head.status;
+  return lineDone(head, i + 1 - base);
+}
+
+/** A version digit before, and three digits of a status at `i`. */
+function isStatus(buf: Uint8Array, i: number): boolean {
+  const version = buf[i - 2];
+  const a = buf[i];
+  const b = buf[i + 1];
+  const c = buf[i + 2];
+  return version >= 48 && version <= 57 && a >= 49 && a <= 57 && b >= 48 && b <= 57 && c >= 48 && c <= 57;
 }
 
 function fields(head: Http1Head, buf: Uint8Array, base: number, end: number, limits: Limits): number {
@@ -273,7 +297,8 @@ function fields(head: Http1Head, buf: Uint8Array, base: number, end: number, lim
       keys[count] = key;
       index[4 * count + 4] = i - base;
       head.count = count + 1;
-      if (mayBeKnown(key) && !noteHeader(head, count, key)) return FAILED;
+      const id = candidate(key);
+      if (id !== UNKNOWN && !noteHeader(head, count, id)) return FAILED;
       count++;
       phase = FIELD;
       continue;

@@ -73,7 +73,7 @@ export function writeHead(w: Writer, head: Http1Head): void {
   writeRuns(w, head, head.index[4 * head.count]);
   // Host may be missing in HTTP/1.0, not in what leaves; an empty value says that none is known (RFC 9112 section 3.2).
   if (head.rehost || (head.hostIndex < 0 && head.scanning === SCAN_REQUEST)) writeHost(w, head);
-  if (head.addedNames !== null) writeAdded(w, head);
+  if (head.addedCount > 0) writeAdded(w, head);
 }
 
 /** Writes start line and headers that are forwarded, in runs, the last of which goes on to the offset `end`. */
@@ -134,7 +134,7 @@ function writeHost(w: Writer, head: Http1Head): void {
 function writeAdded(w: Writer, head: Http1Head): void {
   const names = head.addedNames!;
   const values = head.addedValues!;
-  for (let k = 0; k < names.length; k++) {
+  for (let k = 0; k < head.addedCount; k++) {
     w.latin1(names[k].lower);
     w.buf[w.pos++] = 58;
     w.buf[w.pos++] = 32;
