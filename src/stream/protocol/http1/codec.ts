@@ -51,7 +51,7 @@ const EMPTY = Buffer.alloc(0);
 
 /**
  * Bytes are looked at once, in place: a head becomes offsets (Http1Head), bodies are handed on as they come, nothing is kept between
- * messages and nothing is allocated for one that no filter edits. bench/micro/http1.ts, Node 20, decode and encode of a request and of
+ * messages, and for one that no filter edits no string or object is made but the short-lived views of `Writer.bytes`. bench/micro/http1.ts, Node 20, decode and encode of a request and of
  * its 244-byte reply: 1.0 us for a request of 75 bytes, 1.35 us for 213 bytes, 0.2 us more for an added header (a loop that only adds
  * up those 457 bytes takes 0.39 us on the same core).
  */
