@@ -1,7 +1,6 @@
 // What becomes of a configuration's text: defaults, short forms, every problem with its place, and what is kept when a part is refused.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -303,7 +302,7 @@ describe('TLS files', () => {
   test('are seen from the folder of the configuration, and tried', (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-model-'));
     t.after(() => rmSync(folder, { recursive: true, force: true }));
-    for (const name of ['a', 'b']) execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=test', '-keyout', join(folder, `${name}.key`), '-out', join(folder, `${name}.crt`)], { stdio: 'ignore' });
+    for (const [name, of] of [['a', 'localhost'], ['b', 'client']] as const) for (const [end, from] of [['crt', 'pem'], ['key', 'key']] as const) copyFileSync(`test/support/certs/${of}.${from}`, join(folder, `${name}.${end}`));
     writeFileSync(join(folder, 'empty.crt'), '');
     const text = (cert: string, key: string): string => HTTP.replace('routes: main', `routes: main\n    tls: {certificates: [{cert: ${cert}, key: ${key}}]}`);
     const at = (cert: string, key: string): Decoded => decode(text(cert, key), join(folder, 'a.yaml'), catalog);

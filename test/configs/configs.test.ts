@@ -1,0 +1,302 @@
+// Every configuration in configs/ is an example that works: documented in its own header, valid, started by a real process, answering.
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer as createHttpServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer, request as requestTls } from 'node:https';
+import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { freePorts, Process, run } from '../main/process.js';
+
+const files = readdirSync('configs').filter((name) => name.endsWith('.yaml'));
+const textOf = (file: string): string => readFileSync(join('configs', file), 'utf8');
+/** Names and defaults of the variables in a file, without its comments. */
+const variablesOf = (file: string): Map<string, string> =>
+  new Map([...textOf(file).replace(/^\s*#.*$/gm, '').matchAll(/\$\{(\w+):-([^}]*)\}/g)].map(([, name, fallback]) => [name!, fallback!]));
+
+interface Reply {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  readonly text: string;
+}
+
+function read(reply: IncomingMessage): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    reply.setEncoding('utf8').on('data', (piece: string) => (text += piece)).on('error', reject);
+    reply.on('end', () => resolve({ status: reply.statusCode!, headers: reply.headers, text }));
+  });
+}
+
+function http(port: number, path: string, options: { method?: string; headers?: Record<string, string>; body?: string } = {}): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ host: '127.0.0.1', port, path, method: options.method ?? 'GET', headers: { connection: 'close', ...options.headers }, timeout: 10_000 }, (reply) => resolve(read(reply)));
+    asked.on('timeout', () => asked.destroy(new Error(`no answer to ${path}`))).on('error', reject).end(options.body ?? '');
+  });
+}
+
+/** Tells what it was asked, and its own name. */
+const describeRequest = (name: string) => (asked: IncomingMessage, reply: ServerResponse): void => {
+  asked.resume().on('end', () => {
+    const tls = (asked.socket as TLSSocket).getPeerCertificate?.()?.subject?.CN;
+    reply.setHeader('server', name);
+    reply.end(JSON.stringify({ name, method: asked.method, url: asked.url, headers: asked.headers, client: tls ?? null }));
+  });
+};
+
+interface Asked {
+  readonly name: string;
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Record<string, string>;
+  readonly client: string | null;
+}
+const asked = (reply: Reply): Asked => {
+  assert.equal(reply.status, 200, reply.text);
+  return JSON.parse(reply.text) as Asked;
+};
+
+describe('each configuration', () => {
+  const env = { CERTS: join(process.cwd(), 'test/none') };
+  for (const file of files) {
+    test(`${file} says in its header what it is and which variables it has`, () => {
+      const header = /^(?:#.*\n)+/.exec(textOf(file))?.[0] ?? '';
+      assert.ok(header.split('\n').length > 3, 'a header');
+      assert.ok(header.includes(`start -c configs/${file}`), 'how to start it');
+      for (const [name, fallback] of variablesOf(file)) {
+        assert.match(header, new RegExp(`\\b${name}\\b`), `${name} is not in the header`);
+        if (file !== 'quickstart.yaml') assert.match(header, new RegExp(`^# ${name} .*${fallback.replace(/[.]/g, '\\.')}`, 'm'), `the default of ${name}`);
+      }
+    });
+
+    test(`${file} is valid, with nothing to warn of, and explained`, async () => {
+      const { code, output, errors } = await run(['check', '-c', join('configs', file), '--explain'], env);
+      if (file === 'tls.yaml') {
+        // Its files are not there: nothing else may be wrong.
+        assert.equal(code, 3);
+        for (const line of errors.trim().split('\n').slice(0, -1)) assert.match(line, /\.tls\..*: cannot read .*: ENOENT$/);
+        return;
+      }
+      assert.equal(code, 0, errors);
+      assert.match(errors, /is valid: [^;]*\n$/);
+      for (const name of variablesOf(file).keys()) assert.match(output, new RegExp(`line \\d+.*\\$${name}\\b`), `${name} is explained`);
+    });
+  }
+});
+
+describe('started by a process of its own', () => {
+  const started: Process[] = [];
+  const servers: Server[] = [];
+  let folder = '';
+  const tried = new Set<string>();
+  let upstream = 0;
+  let second = 0;
+  let echoHttp = 0;
+  let echoBolt = 0;
+
+  const serve = async (server: Server): Promise<number> => {
+    servers.push(server.listen(0, '127.0.0.1'));
+    if (!server.listening) await once(server, 'listening');
+    return (server.address() as AddressInfo).port;
+  };
+  /** Starts a configuration on free ports and waits until it is ready; its variables LISTEN and ADMIN are set. */
+  const begin = async (file: string, env: Record<string, string>): Promise<{ process: Process; port: number; admin: number }> => {
+    tried.add(file);
+    const [port, admin] = (await freePorts(2)) as [number, number];
+    const all = { LISTEN: `127.0.0.1:${port}`, ADMIN: `127.0.0.1:${admin}`, ...env };
+    const process = new Process(['start', '-c', join('configs', file), '--workers', '1', '--no-watch'], all);
+    started.push(process);
+    await process.until('errors', /^ +admin +http +/m);
+    const ready = await http(admin, '/ready');
+    assert.equal(ready.status, 200, ready.text);
+    return { process, port, admin };
+  };
+  /** What every example ends with: metrics that count, and a stop that ends with 0. */
+  const finish = async ({ process, admin }: { process: Process; admin: number }, metric: RegExp): Promise<void> => {
+    assert.match((await http(admin, '/metrics')).text, metric);
+    process.signal('SIGTERM');
+    assert.equal(await process.exit(), 0, process.errors);
+  };
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'sluice-configs-'));
+    upstream = await serve(createHttpServer(describeRequest('first')));
+    second = await serve(createHttpServer(describeRequest('second')));
+  });
+  after(async () => {
+    for (const server of servers) {
+      (server as { closeAllConnections?: () => void }).closeAllConnections?.();
+      server.close();
+    }
+    rmSync(folder, { recursive: true, force: true });
+  });
+  afterEach(async () => {
+    for (const process of started.splice(0)) await process.kill();
+  });
+
+  test('quickstart.yaml answers all that it says one can type', async () => {
+    const [web, bolt] = (await freePorts(4)) as [number, number];
+    [echoHttp, echoBolt] = (await freePorts(2)) as [number, number];
+    const one = await begin('quickstart.yaml', { HTTP: `127.0.0.1:${web}`, BOLT: `127.0.0.1:${bolt}`, ECHO_HTTP: `127.0.0.1:${echoHttp}`, ECHO_BOLT: `127.0.0.1:${echoBolt}` });
+    for (const port of [web, bolt, echoHttp, echoBolt, one.admin]) assert.match(one.process.errors, new RegExp(` 127\\.0\\.0\\.1:${port}\\n`));
+    const commands = one.process.errors.split('\n').filter((line) => /^ {2}(curl|npx) /.test(line));
+    assert.deepEqual(commands.map((line) => line.trim().replace(/:\d+/, ':PORT')), [
+      'curl http://127.0.0.1:PORT/hello',
+      "curl -d 'some text' http://127.0.0.1:PORT/anything",
+      'npx sluice call bolt 127.0.0.1:PORT com.example.Greeting:1.0 sayHello world',
+      'curl http://127.0.0.1:PORT/',
+      'curl http://127.0.0.1:PORT/metrics',
+    ]);
+
+    assert.deepEqual((await http(web, '/hello')).text, 'hello from Sluice, 127.0.0.1\n');
+    const echoed = await http(web, '/anything', { method: 'POST', body: 'some text' });
+    assert.deepEqual([echoed.status, echoed.text, echoed.headers['x-served-by']], [200, 'some text', `127.0.0.1:${echoHttp}`]);
+    assert.match((await http(web, '/headers')).text, /^GET \/headers\n(.*\n)*x-sluice-route: everything\n/);
+    for (const version of ['1', '2']) {
+      const call = await run(['call', 'bolt', `127.0.0.1:${bolt}`, 'com.example.Greeting:1.0', 'sayHello', 'world', '--version', version]);
+      assert.deepEqual([call.code, call.errors], [0, '']);
+      assert.match(call.output, /^status: 0 success\n[^]*^content: "world"$/m);
+    }
+    assert.match((await http(one.admin, '/')).text, /^Sluice .*\nready\n/);
+    await one.process.until('output', /"GET \/hello" 200[^]*"POST \/anything" 200[^]*"com\.example\.Greeting:1\.0\.sayHello" 200/);
+    await finish(one, /^sluice_listener_requests_total\{listener="bolt"\} 2$/m);
+  });
+
+  test('http.yaml goes from a listener to the hosts in turn', async () => {
+    const one = await begin('http.yaml', { UPSTREAM: `127.0.0.1:${upstream},127.0.0.1:${second}` });
+    const names = [];
+    for (let i = 0; i < 4; i++) names.push(asked(await http(one.port, `/${i}`)).name);
+    assert.deepEqual(names.sort(), ['first', 'first', 'second', 'second']);
+    await one.process.until('output', /(.*"GET \/\d" 200 .*\n){4}/);
+    await finish(one, /^sluice_cluster_requests_total\{cluster="app"\} 4$/m);
+  });
+
+  test('tcp.yaml carries bytes both ways', async () => {
+    const echo = await serve(createServer((socket) => void socket.on('error', () => {}).pipe(socket)));
+    const one = await begin('tcp.yaml', { UPSTREAM: `127.0.0.1:${echo}` });
+    const socket = connect(one.port, '127.0.0.1').setTimeout(10_000, () => socket.destroy(new Error('nothing came back')));
+    socket.write('ping');
+    const [back] = (await once(socket, 'data')) as [Buffer];
+    assert.equal(back.toString(), 'ping');
+    socket.end();
+    await once(socket.resume(), 'close');
+    await one.process.until('output', /tcp.*127\.0\.0\.1/);
+    await finish(one, /^sluice_cluster_connects_total\{cluster="app"\} 1$/m);
+  });
+
+  test('bolt.yaml shares a connection to its host', async () => {
+    const [port, admin] = (await freePorts(2)) as [number, number];
+    const file = join(folder, 'echo.yaml');
+    writeFileSync(file, `admin: 127.0.0.1:${admin}\nlisteners: [{name: e, address: "127.0.0.1:${port}", protocol: bolt, routes: e}]\nroutes: [{name: e, routes: [{terminal: echo}]}]\naccess_log: false\n`);
+    const echo = new Process(['start', '-c', file, '--workers', '1']);
+    started.push(echo);
+    await echo.until('errors', /admin +http/);
+    const one = await begin('bolt.yaml', { UPSTREAM: `127.0.0.1:${port}` });
+    for (const text of ['a', 'b']) {
+      const call = await run(['call', 'bolt', `127.0.0.1:${one.port}`, 'com.example.Any:1.0', 'go', text]);
+      assert.equal(call.code, 0, call.errors);
+      assert.match(call.output, new RegExp(`content: "${text}"`));
+    }
+    await one.process.until('output', /(.*com\.example\.Any:1\.0\.go" 200 .*\n){2}/);
+    await finish(one, /^sluice_cluster_connects_total\{cluster="app"\} 1$/m);
+  });
+
+  test('retries.yaml hides a host that fails', async () => {
+    let failed = 0;
+    const failing = await serve(
+      createHttpServer((request_, reply) => {
+        if (request_.url !== '/') failed++;
+        reply.writeHead(request_.url === '/' ? 200 : 503).end();
+      }),
+    );
+    const one = await begin('retries.yaml', { UPSTREAM: `127.0.0.1:${failing},127.0.0.1:${upstream}` });
+    for (let i = 0; i < 4; i++) {
+      assert.equal(asked(await http(one.port, '/things')).name, 'first');
+      assert.equal(asked(await http(one.port, '/orders', { method: 'POST', body: 'x' })).method, 'POST');
+    }
+    assert.ok(failed > 0, 'the failing host was asked');
+    // Reports are not repeated, so one of the two hosts' answers comes through as it is.
+    const reports = [];
+    for (let i = 0; i < 4; i++) reports.push((await http(one.port, '/reports')).status);
+    assert.deepEqual([...new Set(reports)].sort(), [200, 503]);
+    await one.process.until('output', /"GET \/reports" 503/);
+    await finish(one, new RegExp(`^sluice_cluster_retries_total\\{cluster="app"\\} ${failed - reports.filter((status) => status === 503).length}$`, 'm'));
+  });
+
+  test('routing.yaml tells requests apart', async () => {
+    const one = await begin('routing.yaml', { STABLE: `127.0.0.1:${upstream}`, CANARY: `127.0.0.1:${second}` });
+    const to = (path: string, headers: Record<string, string> = {}) => http(one.port, path, { headers });
+    const moved = await to('/a?b=1', { host: 'old.example.com' });
+    assert.deepEqual([moved.status, moved.headers['location']], [308, 'http://www.example.com/a?b=1']);
+    assert.equal((await to('/', { host: 'x.old.example.com' })).status, 308);
+    const status = await to('/status');
+    assert.deepEqual([status.text, status.headers['content-type']], ['{"status": "up"}\n', 'application/json']);
+    assert.equal(asked(await to('/', { 'x-version': 'next' })).name, 'second');
+    const versioned = await to('/v1/users?x=1');
+    assert.deepEqual([asked(versioned).url, asked(versioned).headers['x-api-version'], versioned.headers['x-route'], versioned.headers['server']], ['/users?x=1', '1', 'versioned', undefined]);
+    const names = [];
+    for (let i = 0; i < 100; i++) names.push(asked(await to('/')).name);
+    assert.equal(names.filter((name) => name === 'second').length, 10, 'exactly a tenth');
+    await finish(one, /^sluice_cluster_requests_total\{cluster="canary"\} 11$/m);
+  });
+
+  test('tls.yaml takes and shows certificates on both sides', async () => {
+    const certs = 'test/support/certs';
+    for (const [to, from] of [['server.crt', 'localhost.pem'], ['server.key', 'localhost.key'], ['clients.crt', 'ca.pem'], ['client.crt', 'client.pem'], ['client.key', 'client.key'], ['hosts.crt', 'ca.pem']] as const) copyFileSync(join(certs, from), join(folder, to));
+    const pem = (name: string): Buffer => readFileSync(join(certs, name));
+    const host = await serve(createHttpsServer({ cert: pem('localhost.pem'), key: pem('localhost.key'), ca: pem('ca.pem'), requestCert: true, rejectUnauthorized: true }, describeRequest('secure')));
+    const one = await begin('tls.yaml', { CERTS: folder, UPSTREAM: `localhost:${host}` });
+    const https = (identity: object): Promise<Reply> =>
+      new Promise((resolve, reject) => {
+        const sent = requestTls({ host: '127.0.0.1', servername: 'localhost', port: one.port, path: '/', ca: pem('ca.pem'), agent: false, timeout: 10_000, headers: { 'x-client-subject': 'forged' }, ...identity }, (reply) => resolve(read(reply)));
+        sent.on('timeout', () => sent.destroy(new Error('no answer'))).on('error', reject).end();
+      });
+    const seen = asked(await https({ cert: pem('client.pem'), key: pem('client.key') }));
+    assert.equal(seen.name, 'secure');
+    assert.ok(seen.client !== null, 'the host saw a certificate');
+    assert.match(seen.headers['x-client-subject']!, /CN=/);
+    await assert.rejects(https({}), 'no certificate, no answer');
+    await one.process.until('output', /GET \/ 200 .*TLSv1\.[23] "/);
+    await finish(one, /^sluice_cluster_connects_total\{cluster="app"\} 1$/m);
+  });
+
+  test('udp.yaml carries datagrams and their answers', async () => {
+    const echo = createSocket('udp4', (bytes, from) => echo.send(`re: ${bytes}`, from.port, from.address));
+    const client = createSocket('udp4');
+    try {
+      echo.bind(0, '127.0.0.1');
+      await once(echo, 'listening');
+      const one = await begin('udp.yaml', { UPSTREAM: `127.0.0.1:${echo.address().port}` });
+      const answer = once(client, 'message', { signal: AbortSignal.timeout(10_000) });
+      client.send('ask', one.port, '127.0.0.1');
+      const [bytes] = (await answer) as [Buffer];
+      assert.equal(bytes.toString(), 're: ask');
+      assert.match((await http(one.admin, '/metrics')).text, /sluice_.*udp.* 1$/m);
+      // A session ends when it was idle for 10 s, which a drain would wait for.
+      assert.equal((await run(['stop', '--admin', `127.0.0.1:${one.admin}`, '--deadline', '0'])).code, 0);
+      assert.equal(await one.process.exit(), 0, one.process.errors);
+    } finally {
+      echo.close();
+      client.close();
+    }
+  });
+
+  test('plugin.yaml asks for a key, except where a route says otherwise', async () => {
+    const one = await begin('plugin.yaml', { UPSTREAM: `127.0.0.1:${upstream}`, KEY: 'open' });
+    const refused = await http(one.port, '/');
+    assert.deepEqual([refused.status, refused.text], [401, 'a key is needed\n']);
+    assert.equal((await http(one.port, '/', { headers: { 'x-api-key': 'wrong' } })).status, 401);
+    const taken = asked(await http(one.port, '/', { headers: { 'X-Api-Key': 'open' } }));
+    assert.equal(taken.headers['x-api-key'], undefined, 'the key goes no further');
+    assert.equal(asked(await http(one.port, '/public/x')).url, '/public/x');
+    await finish(one, /^sluice_cluster_requests_total\{cluster="app"\} 2$/m);
+  });
+
+  test('has been tried with every file', () => {
+    assert.deepEqual([...tried].sort(), [...files].sort());
+  });
+});
