@@ -222,7 +222,7 @@ describe('started by a process of its own', () => {
     // Reports are not repeated, so one of the two hosts' answers comes through as it is.
     const reports = [];
     for (let i = 0; i < 4; i++) reports.push((await http(one.port, '/reports')).status);
-    assert.deepEqual([...new Set(reports)].sort(), [200, 503]);
+    assert.deepEqual([...new Set(reports)].sort((a, b) => a - b), [200, 503]);
     await one.process.until('output', /"GET \/reports" 503/);
     await finish(one, new RegExp(`^sluice_cluster_retries_total\\{cluster="app"\\} ${failed - reports.filter((status) => status === 503).length}$`, 'm'));
   });
@@ -265,7 +265,7 @@ describe('started by a process of its own', () => {
   });
 
   test('udp.yaml carries datagrams and their answers', async () => {
-    const echo = createSocket('udp4', (bytes, from) => echo.send(`re: ${bytes}`, from.port, from.address));
+    const echo = createSocket('udp4', (bytes, from) => echo.send(`re: ${bytes.toString()}`, from.port, from.address));
     const client = createSocket('udp4');
     try {
       echo.bind(0, '127.0.0.1');
