@@ -1,7 +1,7 @@
 // One connection that speaks a message protocol: what it decodes becomes exchanges (incoming) or answers to them (outgoing), in either role.
 import { now } from '../core/clock.js';
 import { Deadline, type DeadlineOwner } from '../core/deadline.js';
-import { SluiceError, type ReasonCode, type ReasonContext } from '../core/reason.js';
+import { reasons, SluiceError, type ReasonCode, type ReasonContext } from '../core/reason.js';
 import {
   HIGH_WATER, PAUSE_BLOCKED, PAUSE_MEMORY, PAUSE_PEER, type Connection, type Reader,
 } from '../network/connection.js';
@@ -489,7 +489,8 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     if (this.listener === null) {
       const detail = context['detail'] ?? code;
       const limit = context['limit'];
-      const reply: ReasonCode = code === 'frame-too-large' || code === 'head-too-large' || code === 'line-too-long' ? 'reply-too-large' : 'bad-reply';
+      const own = reasons[code].where === 'upstream';
+      const reply: ReasonCode = own ? code : code === 'frame-too-large' || code === 'head-too-large' || code === 'line-too-long' ? 'reply-too-large' : 'bad-reply';
       const error = new SluiceError(reply, { detail, limit, host: this.pool?.host.address });
       this.leavePool();
       this.failOutgoing(reply, error);

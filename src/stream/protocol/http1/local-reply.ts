@@ -1,5 +1,6 @@
-// Replies that the proxy makes itself: plain text with the reason's code in a header.
+// Replies that the proxy makes itself: plain text, with the reason's code in a header where something went wrong.
 import { MAX_RESERVE, type Output } from '../../../core/bytes.js';
+import { reasons } from '../../../core/reason.js';
 import type { LocalReply } from '../../protocol.js';
 import { TOKEN, consistsOf } from './chars.js';
 import { roomFor } from './room.js';
@@ -14,7 +15,8 @@ export function writeLocalReply(out: Output, reply: LocalReply, said: number, bo
   const empty = status === 204 || status === 304;
   const body = reply.body;
   const length = empty ? 0 : typeof body === 'string' ? Buffer.byteLength(body) : body.length;
-  let lines = `HTTP/1.1 ${status} ${phraseOf(status)}\r\nx-sluice-reason: ${reply.code}\r\n`;
+  let lines = `HTTP/1.1 ${status} ${phraseOf(status)}\r\n`;
+  if (reasons[reply.code].kind !== 'ok') lines += `x-sluice-reason: ${reply.code}\r\n`;
   let typed = length === 0;
   for (const [name, value] of reply.headers) {
     const lower = name.toLowerCase();

@@ -91,18 +91,18 @@ describe('a local reply', () => {
 
   test('may have bytes, headers and a type of its own', () => {
     assert.deepEqual(answer(GET, { body: Buffer.from([0, 255]), headers: [['Content-Type', 'application/x'], ['X-A', '1\r\nX-B: 2'], ['bad name', 'x'], ['content-length', '99'], ['connection', 'x']] }), {
-      bytes: `${lines('HTTP/1.1 200 OK', 'x-sluice-reason: direct-response', 'content-type: application/x', 'x-a: 1  X-B: 2', 'content-length: 2')}\x00\xff`, close: false,
+      bytes: `${lines('HTTP/1.1 200 OK', 'content-type: application/x', 'x-a: 1  X-B: 2', 'content-length: 2')}\x00\xff`, close: false,
     });
   });
 
   test('may be empty', () => {
-    assert.equal(answer(GET, { status: 301, body: '', headers: [['location', '/there']] }).bytes, lines('HTTP/1.1 301 Moved Permanently', 'x-sluice-reason: direct-response', 'location: /there', 'content-length: 0'));
-    assert.equal(answer(GET, { status: 204, body: 'left out' }).bytes, lines('HTTP/1.1 204 No Content', 'x-sluice-reason: direct-response'));
+    assert.equal(answer(GET, { status: 301, body: '', headers: [['location', '/there']] }).bytes, lines('HTTP/1.1 301 Moved Permanently', 'location: /there', 'content-length: 0'));
+    assert.equal(answer(GET, { status: 204, body: 'left out' }).bytes, lines('HTTP/1.1 204 No Content'));
     assert.match(answer(GET, { status: 0, body: 'x' }).bytes, /^HTTP\/1\.1 500 Internal Server Error\r\n/);
   });
 
   test('has no body to HEAD, only its length', () => {
-    assert.equal(answer('HEAD / HTTP/1.1\r\nHost: a\r\n\r\n', { body: 'four' }).bytes, lines('HTTP/1.1 200 OK', 'x-sluice-reason: direct-response', 'content-type: text/plain; charset=utf-8', 'content-length: 4'));
+    assert.equal(answer('HEAD / HTTP/1.1\r\nHost: a\r\n\r\n', { body: 'four' }).bytes, lines('HTTP/1.1 200 OK', 'content-type: text/plain; charset=utf-8', 'content-length: 4'));
   });
 
   test('larger than one reservation is complete', () => {
