@@ -93,8 +93,6 @@ export abstract class ExchangeState implements DeadlineOwner {
 
   abstract onDeadline(kind: number): void;
   protected abstract abandonUpstream(code: ReasonCode): void;
-  protected abstract leaveUpstream(session: Session): void;
-  protected abstract giveUp(session: Session, code: ReasonCode): void;
   /** A hold was resumed. */
   protected abstract goOn(): void;
   /** The object may serve another exchange. */
@@ -111,7 +109,6 @@ export abstract class ExchangeState implements DeadlineOwner {
   /** Ends the exchange with the protocol's error reply, or, when a reply has begun, by cutting it. */
   fail(code: ReasonCode, context: ReasonContext = {}): void {
     if (this.phase === DONE) return;
-    this.abandonUpstream(code);
     if (this.replyStarted && this.phase >= REPLY) {
       this.cut(code, context);
       return;
@@ -165,7 +162,6 @@ export abstract class ExchangeState implements DeadlineOwner {
     if (this.phase === DONE) return;
     const record = this.record;
     const down = this.down;
-    this.abandonUpstream(code === '' ? 'filter-replied' : code);
     record.code = code === 'direct-response' || code === 'filter-replied' ? '' : code;
     record.context = context ?? null;
     record.status = status;
@@ -244,11 +240,6 @@ export abstract class ExchangeState implements DeadlineOwner {
     this.backoff?.cancel();
     this.streamIdle?.cancel();
     this.replay.free();
-    const up = this.up;
-    if (up !== null) {
-      if (!this.requestDone && !this.oneway) this.giveUp(up, record.code === '' ? 'filter-replied' : record.code);
-      this.leaveUpstream(up);
-    }
     this.phase = DONE;
     const cluster = this.cluster;
     if (cluster !== null) {
@@ -266,6 +257,8 @@ export abstract class ExchangeState implements DeadlineOwner {
     if (listener !== null) listener.finished(record);
     chain?.leave();
     down.removeIncoming(this as unknown as Exchange);
+    // After the reply was written and the list left: the connection of a pinned client closes with its host's.
+    this.abandonUpstream(record.code === '' ? 'filter-replied' : record.code);
     if (this.requestKept || early) this.unsuspend();
     this.recycle();
     down.replied(close || (early && down.protocol.pool !== 'multiplex'), time);

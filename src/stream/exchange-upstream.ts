@@ -329,7 +329,6 @@ export abstract class ExchangeUpstream extends ExchangeState {
       this.record.status = 101;
     }
     if (this.up !== null && !this.replyStarted) this.record.endAttempt(code, '', now());
-    this.abandonUpstream(code);
     this.finish();
   }
 

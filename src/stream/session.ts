@@ -522,7 +522,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   /** One timer for the life of the connection: it looks at when something last ended instead of being moved each time. */
   private onIdle(): void {
     const draining = this.listener !== null && this.listener.draining;
-    const busy = this.incomingCount > 0 || this.outgoingCount > 0;
+    const busy = this.incomingCount > 0 || this.outgoingCount > 0 || this.peer !== null;
     if (draining && !busy) {
       this.connection.end();
       this.idle.set(LINGER_MS);

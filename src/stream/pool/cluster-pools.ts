@@ -77,6 +77,7 @@ export class ClusterPools implements DeadlineOwner {
     exchange.waitingIn = null;
     this.cluster.breaker.releasePending();
     this.cluster.stats.pending.dec();
+    if (this.waiting.length === 0) this.poll.cancel();
   }
 
   /** The exchange was cancelled while it waited. */
