@@ -62,6 +62,10 @@ export class Server implements Operations {
   private wanted = 0;
   private built: readonly string[] = [];
   private started = false;
+  /** Clusters are being changed by a configuration, which takes them to the workers as a whole. */
+  private applying = false;
+  /** Readings of the configuration are taken one after the other, each by all workers. */
+  private reloading: Promise<unknown> = Promise.resolve();
   private draining = false;
   private ended = false;
 
@@ -103,18 +107,19 @@ export class Server implements Operations {
       rows: this.rows,
       catalog: this.reading.catalog,
       probes: probesOf(this.reading.catalog),
-      onChange: (snapshot) => this.started && this.fleet.post({ type: 'cluster', snapshot }),
-      onRemove: (name) => this.started && this.fleet.post({ type: 'remove-cluster', name }),
+      onChange: (snapshot) => {
+        if (this.started && !this.applying) this.fleet.post({ type: 'cluster', snapshot });
+      },
+      // Workers learn it with the routes that no longer lead there.
+      onRemove: () => {},
     });
     this.upstream.apply(this.config_.clusters);
     this.fleet.start(workers, this.levels);
     this.started = true;
     this.wanted = this.reading.version;
     this.built = await this.fleet.configure(this.current());
-    if (this.built.length > 0) {
-      for (const problem of this.built) log.error(problem);
-      throw new Error(this.built.join('; '));
-    }
+    const failures = this.failures();
+    if (failures.length > 0) throw new Error(failures.join('; '));
     if (this.options.watch !== false) this.source.watch(() => this.reload());
   }
 
@@ -152,13 +157,15 @@ export class Server implements Operations {
 
   config(): ConfigState {
     const { rejected } = this.source;
-    const problems = [...rejected.flatMap((r) => r.problems.map(formatProblem)), ...this.built];
+    const failures = this.failures();
+    const problems = [...rejected.flatMap((r) => r.problems.map(formatProblem)), ...failures];
+    const at = [...rejected.map((r) => r.at), ...(failures.length === 0 ? [] : ['workers'])].join(', ');
     return {
       wanted: this.wanted,
       running: this.fleet.running,
       file: this.source.file,
       effective: redact(this.config_),
-      rejected: problems.length === 0 ? null : { at: rejected.map((r) => r.at).join(', '), problems },
+      rejected: problems.length === 0 ? null : { at, problems },
     };
   }
 
@@ -247,22 +254,49 @@ export class Server implements Operations {
     return true;
   }
 
-  async reload(): Promise<readonly string[]> {
+  reload(): Promise<readonly string[]> {
     this.fleet.post({ type: 'reopen-logs' });
+    const done = this.reloading.then(() => this.reloadNow());
+    this.reloading = done.catch((error: unknown) => log.error({ err: error }, 'the configuration could not be read again'));
+    return done;
+  }
+
+  private async reloadNow(): Promise<readonly string[]> {
     const reading = await this.source.read();
     const problems = reading.problems.map(formatProblem);
     for (const problem of problems) log.error(problem);
     this.stats.counter('sluice_config_rejected_total', 'Readings of the configuration in which something was refused.').add(problems.length > 0 ? 1 : 0);
     if (reading.config === null || !reading.changed || this.draining) return problems;
+    for (const warning of [...reading.warnings.map((w) => `${w.file}:${w.line}:${w.col}: ${w.expected}`), ...this.unchangeable(reading.config)]) log.warn(warning);
     this.config_ = reading.config;
     this.reading = reading;
     this.wanted = reading.version;
-    this.upstream.useCatalog(reading.catalog, probesOf(reading.catalog));
-    this.upstream.apply(reading.config.clusters);
+    this.applying = true;
+    try {
+      this.upstream.useCatalog(reading.catalog, probesOf(reading.catalog));
+      this.upstream.apply(reading.config.clusters);
+    } finally {
+      this.applying = false;
+    }
     this.built = await this.fleet.configure(this.current());
-    for (const problem of this.built) log.error(problem);
-    log.info({ version: this.wanted, refused: problems.length + this.built.length }, 'the configuration was read again');
-    return [...problems, ...this.built];
+    const failures = this.failures();
+    for (const failure of failures) log.error(failure);
+    log.info({ version: this.wanted, refused: problems.length + failures.length }, 'the configuration was read again');
+    return [...problems, ...failures];
+  }
+
+  /** What of the configuration in force is not as it says. */
+  private failures(): string[] {
+    return [...this.built, ...this.fleet.listeners.flatMap(({ state, error }) => (state === 'failed' ? [error] : []))];
+  }
+
+  /** What of a newer configuration takes effect with the next start only. */
+  private unchangeable(newer: Config): string[] {
+    const { workers, admin } = this.config_;
+    const found: string[] = [];
+    if (newer.workers !== workers && this.options.workers === undefined) found.push('`workers` changes with the next start');
+    if (JSON.stringify(newer.admin) !== JSON.stringify(admin)) found.push('`admin` changes with the next start');
+    return found;
   }
 
   drain(): Promise<void> {
@@ -311,8 +345,12 @@ function probesOf(catalog: Catalog): Map<string, ProbeFactory> {
   for (const manifest of catalog.all<ProtocolManifest>('protocol')) {
     const decoded = manifest.schema.safeParse({});
     if (!decoded.success) continue;
-    const { probe } = manifest.create(decoded.data);
-    if (probe !== undefined) probes.set(manifest.name, probe);
+    try {
+      const { probe } = manifest.create(decoded.data);
+      if (probe !== undefined) probes.set(manifest.name, probe);
+    } catch (error) {
+      log.error({ protocol: manifest.name, err: error }, 'a protocol cannot be made; it has no health check');
+    }
   }
   return probes;
 }

@@ -26,6 +26,8 @@ let self = 0;
 let plugins: readonly PluginConfig[] = [];
 let pluginGeneration = 0;
 let memoryLimit = 0;
+/** Memory is looked at in any case once it was limited: what was shut has to be opened again. */
+let memoryLimited = false;
 /** Configurations are built one after the other. */
 let building: Promise<void> = Promise.resolve();
 
@@ -44,19 +46,21 @@ function start(given: WorkerStart): void {
     share: given.workers > 1,
     ticketSecret: given.ticketSecret,
     gate: given.workers > 1 ? new WriteGate(new Int32Array(given.gate), 0, self) : null,
+    onListening: () => tell({ type: 'listeners', listeners: plane!.listeners() }),
   });
   setInterval(tick, TICK_MS);
 }
 
 function tick(): void {
   Atomics.add(ticks!, self - 1, 1);
-  if (memoryLimit > 0) plane!.checkMemory(memoryLimit);
+  if (memoryLimited) plane!.checkMemory(memoryLimit);
 }
 
 async function build(version: Version): Promise<void> {
   const { config } = version;
   const problems: string[] = [];
   memoryLimit = config.memory_limit;
+  memoryLimited ||= memoryLimit > 0;
   await configureLog(config.log);
   if (JSON.stringify(config.plugins) !== JSON.stringify(plugins)) {
     try {
@@ -68,10 +72,19 @@ async function build(version: Version): Promise<void> {
       problems.push(error instanceof Error ? error.message : String(error));
     }
   }
-  problems.push(...(await plane!.apply(version)));
+  try {
+    problems.push(...(await plane!.apply(version)));
+  } catch (error) {
+    // A fault, of a plug-in most likely; what comes later is still to be built.
+    log.error({ err: error }, 'a configuration could not be built');
+    problems.push(error instanceof Error ? error.message : String(error));
+  }
   stats.flush();
   tell({ type: 'built', version: version.version, problems, listeners: plane!.listeners() });
 }
+
+// A promise that nobody waited for, of a plug-in most likely, has interrupted nothing. An exception has: it ends the worker.
+process.on('unhandledRejection', (error) => log.error({ worker: self, err: error instanceof Error ? error : new Error(String(error)) }, 'a promise was rejected and nobody listened'));
 
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
@@ -82,8 +95,6 @@ port.on('message', (message: ToWorker) => {
       return;
     case 'cluster':
       return plane!.updateCluster(message.snapshot);
-    case 'remove-cluster':
-      return plane!.removeCluster(message.name);
     case 'segment':
       return levels!.attach(message.segment);
     case 'log-level':

@@ -38,10 +38,12 @@ export interface DataPlaneDeps {
   readonly share: boolean;
   readonly gate: WriteGate | null;
   readonly ticketSecret: Uint8Array;
+  /** A listener that could not have its address has it now. */
+  readonly onListening: () => void;
 }
 
-/** Time that connections of a listener which is gone from the configuration may run on, ms. */
-const LEAVE_MS = 30_000;
+/** Pause before an address that could not be had is asked for again, ms. */
+const REBIND_MS = 1000;
 /** Time that clients have to take the replies by which their exchanges were ended, ms. */
 const LAST_WORDS_MS = 250;
 
@@ -59,6 +61,8 @@ interface Served {
   protocolKey: string;
   state: ListenerState['state'];
   error: string;
+  /** Set while an address that could not be had is waited for. */
+  retry: unknown;
 }
 
 export class DataPlane {
@@ -72,6 +76,8 @@ export class DataPlane {
   private plugins = 0;
   private draining = false;
   private full = false;
+  /** Time that connections of a listener which is gone from the configuration may run on, ms. */
+  private leaveMs = 30_000;
   private drained: (() => void) | null = null;
   private drainPoll: unknown = null;
 
@@ -101,25 +107,34 @@ export class DataPlane {
     this.clusters.useCatalog(catalog);
   }
 
-  /** Makes this the configuration; resolves with what could not be built, which stays as it was. */
+  /**
+   * Makes this the configuration; resolves with what could not be built, which stays as it was. A listener that cannot have its
+   * address is none of these: it says so in its state, and goes on trying.
+   */
   async apply(version: Version): Promise<string[]> {
     const { config } = version;
     const problems: string[] = [];
+    this.leaveMs = config.drain_timeout;
     this.clusters.apply(version.clusters);
     this.upstreams.prune();
     const tables = this.tables(config, problems);
-    const wanted = new Set(config.listeners.map((l) => l.name));
-    for (const [name, served] of this.served) if (!wanted.has(name)) this.remove(name, served);
+    const wanted = new Map(config.listeners.map((l) => [l.name, l]));
+    // Addresses are given up before others are asked for: a listener may take one that another had.
+    for (const [name, served] of this.served) {
+      const newer = wanted.get(name);
+      if (newer === undefined || !sameSocket(served.config, newer)) this.remove(name, served);
+    }
     const starts: Promise<void>[] = [];
     for (const listener of config.listeners) {
       try {
-        starts.push(this.applyListener(listener, tables.get(listener.routes), version));
+        const known = this.served.get(listener.name);
+        if (known !== undefined) this.update(known, listener, tables.get(listener.routes));
+        else starts.push(this.add(listener, tables.get(listener.routes), version));
       } catch (error) {
         problems.push(`listener ${listener.name}: ${messageOf(error)}`);
       }
     }
-    const results = await Promise.allSettled(starts);
-    for (const result of results) if (result.status === 'rejected') problems.push(messageOf(result.reason));
+    await Promise.all(starts);
     return problems;
   }
 
@@ -136,17 +151,7 @@ export class DataPlane {
     return tables;
   }
 
-  private applyListener(config: ListenerConfig, table: RouteTable | undefined, version: Version): Promise<void> {
-    const known = this.served.get(config.name);
-    if (known !== undefined && sameSocket(known.config, config)) {
-      this.update(known, config, table);
-      return Promise.resolve();
-    }
-    if (known !== undefined) this.remove(config.name, known);
-    return this.add(config, table, version);
-  }
-
-  private async add(config: ListenerConfig, table: RouteTable | undefined, version: Version): Promise<void> {
+  private add(config: ListenerConfig, table: RouteTable | undefined, version: Version): Promise<void> {
     const served: Served = {
       config,
       network: new Listener(config, {
@@ -170,54 +175,87 @@ export class DataPlane {
       protocolKey: '',
       state: 'starting',
       error: '',
+      retry: null,
     };
+    this.build(served, config, table)();
     this.served.set(config.name, served);
-    this.build(served, config, table);
-    try {
-      await served.network.start();
-      served.state = 'listening';
-      if (this.draining) this.drainOne(served);
-    } catch (error) {
-      served.state = 'failed';
-      served.error = messageOf(error);
-      throw new Error(`listener ${config.name}: ${served.error}`, { cause: error });
-    }
+    return this.listen(served);
   }
 
+  /** Asks for the address, again and again where it cannot be had. */
+  private async listen(served: Served): Promise<void> {
+    const again = served.state === 'failed';
+    try {
+      await served.network.start();
+    } catch (error) {
+      if (!this.isServed(served)) return;
+      served.state = 'failed';
+      served.error = messageOf(error);
+      served.retry = clock.setTimeout(() => void this.listen(served), REBIND_MS);
+      return;
+    }
+    if (!this.isServed(served)) return;
+    served.state = 'listening';
+    served.error = '';
+    if (this.draining) this.drainOne(served);
+    if (this.full) void served.network.pauseAccept();
+    if (!again) return;
+    this.deps.log.info({ listener: served.config.name }, 'the address could be had at last: the listener accepts');
+    this.deps.onListening();
+  }
+
+  private isServed(served: Served): boolean {
+    return this.served.get(served.config.name) === served;
+  }
+
+  /** Throws, and changes nothing, when a part of it cannot be made. */
   private update(served: Served, config: ListenerConfig, table: RouteTable | undefined): void {
-    this.build(served, config, table);
+    const commit = this.build(served, config, table);
     served.network.update(config);
+    commit();
     served.config = config;
   }
 
-  /** Builds what a listener's messages need; parts whose configuration did not change are kept. */
-  private build(served: Served, config: ListenerConfig, table: RouteTable | undefined): void {
-    this.buildLogs(served, config);
-    if (isRaw(config)) return;
+  /**
+   * Makes what a listener's messages need and returns what puts it in force; parts whose configuration did not change are kept.
+   * Throws when something cannot be made.
+   */
+  private build(served: Served, config: ListenerConfig, table: RouteTable | undefined): () => void {
+    if (isRaw(config)) return () => this.putLogs(served, config);
     if (table === undefined) throw new Error(`its route table ${config.routes} could not be built`);
     const protocolKey = JSON.stringify([config.protocol, config.options]);
     const protocol = served.message !== null && served.protocolKey === protocolKey ? served.message.protocol : this.makeProtocol(config.protocol, config.options);
-    served.protocolKey = protocolKey;
     const chainKey = JSON.stringify([config.stream_filters, this.plugins]);
-    if (chainKey !== served.chainKey) {
-      served.chain = new FilterChain(config.stream_filters.map(({ type, options }) => this.catalog.find<StreamFilterManifest>('stream-filter', type)!.create(options)));
+    const chain = chainKey === served.chainKey ? served.chain : this.makeChain(config);
+    return () => {
+      this.putLogs(served, config);
+      served.protocolKey = protocolKey;
       served.chainKey = chainKey;
-    }
-    const message = {
-      name: config.name,
-      protocol,
-      table,
-      chain: served.chain,
-      captures: served.captures,
-      logs: served.logs,
-      timeouts: { head: config.timeouts.head, idle: config.timeouts.idle ?? protocol.downstreamIdle },
-      requestIds: config.request_ids && protocol.requestIds,
+      served.chain = chain;
+      const message = {
+        name: config.name,
+        protocol,
+        table,
+        chain,
+        captures: served.captures,
+        logs: served.logs,
+        timeouts: { head: config.timeouts.head, idle: config.timeouts.idle ?? protocol.downstreamIdle },
+        requestIds: config.request_ids && protocol.requestIds,
+      };
+      if (served.message === null) served.message = new MessageListener(message, { stats: this.deps.stats, upstreams: this.upstreams, log: this.deps.log });
+      else served.message.update(message);
     };
-    if (served.message === null) served.message = new MessageListener(message, { stats: this.deps.stats, upstreams: this.upstreams, log: this.deps.log });
-    else served.message.update(message);
   }
 
-  private buildLogs(served: Served, config: ListenerConfig): void {
+  private makeChain(config: ListenerConfig): FilterChain {
+    return new FilterChain(config.stream_filters.map(({ type, options }) => {
+      const manifest = this.catalog.find<StreamFilterManifest>('stream-filter', type);
+      if (manifest === undefined) throw new Error(`there is no stream filter ${type}`);
+      return manifest.create(options);
+    }));
+  }
+
+  private putLogs(served: Served, config: ListenerConfig): void {
     const logKey = JSON.stringify(config.access_log);
     if (logKey === served.logKey) return;
     const former = served.logs;
@@ -238,10 +276,12 @@ export class DataPlane {
   private remove(name: string, served: Served): void {
     this.served.delete(name);
     this.leaving.add(served);
+    if (served.retry !== null) clock.clearTimeout(served.retry);
     served.state = 'draining';
     served.message?.drain();
-    void served.network.close(LEAVE_MS, 'listener-removed').then(() => {
-      served.message?.abort('listener-removed');
+    const cut = clock.setTimeout(() => served.message?.abort('listener-removed'), this.leaveMs);
+    void served.network.close(this.leaveMs + (served.message === null ? 0 : LAST_WORDS_MS), 'listener-removed').then(() => {
+      clock.clearTimeout(cut);
       served.message?.chain.retire();
       served.logs.forEach((log) => void log.close());
       this.leaving.delete(served);
@@ -252,25 +292,21 @@ export class DataPlane {
     this.clusters.update(snapshot);
   }
 
-  removeCluster(name: string): void {
-    this.clusters.remove(name);
-    this.upstreams.prune();
-  }
-
   reopenLogs(): void {
     void this.sinks.reopen();
   }
 
-  /** At 90 % of `limit` (bytes, resident memory of the process) nothing more is accepted, at 95 % the largest holders are closed. */
+  /** At 90 % of `limit` (bytes, resident memory of the process; 0 for none) nothing more is accepted, at 95 % the largest holders are closed. */
   checkMemory(limit: number): void {
     const used = process.memoryUsage.rss();
-    const full = used > limit * 0.9;
+    const full = limit > 0 && used > limit * 0.9;
     if (full !== this.full) {
       this.full = full;
       for (const served of this.served.values()) void (full ? served.network.pauseAccept() : served.network.resumeAccept());
-      this.deps.log.warn({ used, limit }, full ? 'close to memory_limit: nothing more is accepted' : 'memory is below its limit again: accepting goes on');
+      if (full) this.deps.log.warn({ used, limit }, 'close to memory_limit: nothing more is accepted');
+      else this.deps.log.info({ used, limit }, 'memory is below its limit again: accepting goes on');
     }
-    if (used <= limit * 0.95) return;
+    if (limit === 0 || used <= limit * 0.95) return;
     const holders: { readonly connection: Connection; readonly bytes: number }[] = [];
     for (const served of this.served.values()) {
       for (const connection of served.network.connections) {
@@ -314,6 +350,7 @@ export class DataPlane {
   /** Ends what still runs, closes everything, writes what logs hold. */
   async stop(): Promise<void> {
     if (this.drainPoll !== null) clock.clearTimeout(this.drainPoll);
+    for (const { retry } of this.served.values()) if (retry !== null) clock.clearTimeout(retry);
     const closing = [...this.served.values(), ...this.leaving].map((served) => {
       served.message?.abort('drain-deadline');
       served.state = 'closed';

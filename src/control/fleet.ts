@@ -11,6 +11,10 @@ import type { ListenerState, WorkerState } from './operations.js';
 /** How often workers are looked at, ms, and how many looks without a tick mean that one stands still. */
 const LOOK_MS = 500;
 const STILL_LOOKS = 4;
+/** The same for one that is loading its code and building its first configuration, which a slow machine may take long for. */
+const STILL_STARTING_LOOKS = 40;
+/** How long a worker may take to build a configuration before it is not waited for any more, ms. */
+const BUILD_MS = 15_000;
 /** A worker that dies again within this time is started again only after it, ms. */
 const REST_MS = 2000;
 /** How long an answer may take before it is left out, ms. */
@@ -53,6 +57,7 @@ export class Fleet {
   private nextAnswer = 1;
   private generation = 0;
   private looking: unknown = null;
+  private draining = false;
   private stopping = false;
   private idPrefix = '';
   private readonly ticketSecret = randomBytes(48);
@@ -117,6 +122,8 @@ export class Fleet {
       member.listeners = message.listeners;
       if (member.state === 'starting') member.state = 'running';
       member.built?.(message.problems);
+    } else if (message.type === 'listeners') {
+      member.listeners = message.listeners;
     } else if (message.type === 'drained') {
       member.drained?.();
     } else if (message.type === 'stopped') {
@@ -135,18 +142,25 @@ export class Fleet {
     this.levels!.zeroWriter(member.self);
     Atomics.compareExchange(new Int32Array(this.gate), 0, member.self, 0);
     member.ended?.();
-    if (this.stopping) {
+    const lived = now() - member.startedAt;
+    if (this.stopping || this.draining) {
+      if (!this.stopping) this.deps.log.error({ worker: member.self, code, livedMs: Math.round(lived) }, 'a worker ended while it drained');
       member.state = 'gone';
       member.built?.([`worker ${member.self} ended`]);
       member.drained?.();
       return;
     }
-    const lived = now() - member.startedAt;
     this.deps.log.error({ worker: member.self, code, livedMs: Math.round(lived) }, 'a worker ended; another takes its place, only its connections are lost');
     member.state = 'starting';
     member.version = 0;
+    member.listeners = member.listeners.map((listener) => ({ ...listener, state: 'starting', connections: 0 }));
     const again = (): void => {
       if (this.stopping) return;
+      if (this.draining) {
+        member.state = 'gone';
+        member.drained?.();
+        return;
+      }
       member.thread = this.spawn();
       this.begin(member);
       member.thread.postMessage({ type: 'config', version: this.deps.current() } satisfies ToWorker);
@@ -159,10 +173,10 @@ export class Fleet {
     this.looking = clock.setTimeout(() => {
       for (const member of this.members) {
         const tick = this.ticks[member.self - 1]!;
-        if (member.state !== 'running' || tick !== member.lastTick) {
+        if (member.state === 'gone' || tick !== member.lastTick) {
           member.looks = 0;
           member.lastTick = tick;
-        } else if (++member.looks > STILL_LOOKS) {
+        } else if (++member.looks > (member.state === 'starting' ? STILL_STARTING_LOOKS : STILL_LOOKS)) {
           this.deps.log.error({ worker: member.self }, 'a worker stands still and is ended');
           member.looks = 0;
           void member.thread.terminate();
@@ -182,11 +196,16 @@ export class Fleet {
   async configure(version: Version): Promise<string[]> {
     const lists = await Promise.all(
       this.members.map((member) => new Promise<readonly string[]>((resolve) => {
-        member.built = (problems) => {
-          if (member.version < version.version && member.state !== 'gone') return;
-          member.built = null;
+        const done = (problems: readonly string[]): void => {
+          clock.clearTimeout(late);
+          if (member.built === heard) member.built = null;
           resolve(problems);
         };
+        const late = clock.setTimeout(() => done([`worker ${member.self} has not built version ${version.version} within ${BUILD_MS} ms`]), BUILD_MS);
+        const heard = (problems: readonly string[]): void => {
+          if (member.version >= version.version || member.state === 'gone') done(problems);
+        };
+        member.built = heard;
         member.thread.postMessage({ type: 'config', version } satisfies ToWorker);
       })),
     );
@@ -217,17 +236,22 @@ export class Fleet {
     return this.members.length === 0 ? 0 : Math.min(...this.members.map((m) => m.version));
   }
 
-  /** Listeners as the workers last told. */
+  /** Listeners as the workers last told; one that any of them failed to open is shown as that worker has it. */
   get listeners(): readonly ListenerState[] {
-    return this.members[0]?.listeners ?? [];
+    const merged = new Map<string, ListenerState>();
+    for (const { listeners } of this.members) {
+      for (const one of listeners) if (!merged.has(one.name) || one.state === 'failed') merged.set(one.name, one);
+    }
+    return [...merged.values()];
   }
 
   states(): WorkerState[] {
     return this.members.map((m) => ({ id: m.self, state: m.state, version: m.version, heapUsed: 0, connections: 0 }));
   }
 
-  /** Resolves when nothing runs in any worker. */
+  /** Resolves when nothing runs in any worker. One that dies meanwhile is not replaced. */
   async drain(): Promise<void> {
+    this.draining = true;
     await Promise.all(this.members.map((member) => {
       if (member.state === 'gone') return Promise.resolve();
       member.state = 'draining';

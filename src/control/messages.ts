@@ -36,7 +36,6 @@ export type ToWorker =
   | { readonly type: 'start'; readonly start: WorkerStart }
   | { readonly type: 'config'; readonly version: Version }
   | { readonly type: 'cluster'; readonly snapshot: ClusterSnapshot }
-  | { readonly type: 'remove-cluster'; readonly name: string }
   | { readonly type: 'segment'; readonly segment: LevelSegment }
   | { readonly type: 'log-level'; readonly level: LogLevel }
   | { readonly type: 'reopen-logs' }
@@ -58,6 +57,8 @@ export type FromWorker =
   | { readonly type: 'stats'; readonly update: StatsUpdate }
   /** The version is in force in this worker; `problems` names objects that could not be built and stayed as they were. */
   | { readonly type: 'built'; readonly version: number; readonly problems: readonly string[]; readonly listeners: readonly ListenerState[] }
+  /** A listener got the address that it could not have before. */
+  | { readonly type: 'listeners'; readonly listeners: readonly ListenerState[] }
   | { readonly type: 'drained' }
   /** Everything is closed and written; the thread ends. */
   | { readonly type: 'stopped' }
