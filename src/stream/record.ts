@@ -18,6 +18,8 @@ export const noteNames = ['not-replayable', 'free-retry', 'retry-limit', 'tunnel
 /** Longest value kept of one captured field, and of all fields of one record, in bytes; a value that is cut ends in "...". */
 export const MAX_CAPTURE = 1024;
 export const MAX_CAPTURES = 8192;
+/** Longest stretch of a message that is copied as one with the fields in it; not above MAX_CAPTURE, so that none is to be cut. */
+const MAX_STRETCH = 768;
 
 /**
  * Which fields of heads must outlive them: the union of what the logs and tracers of one listener read. Filled while formats are
@@ -107,6 +109,8 @@ export class ExchangeRecord {
   /** The set that `captured` was filled with; null before `captureRequest`. */
   captures: Captures | null = null;
   captured: Uint8Array = Buffer.allocUnsafeSlow(captureBlock);
+  /** The same block, four bytes at a time. */
+  words = new Int32Array(this.captured.buffer);
   /** Bytes used of `captured`. */
   capturedLength = 0;
   /** Ranges in `captured`: start and end per slot; start is -1 for a field that the head did not have. */
@@ -152,7 +156,7 @@ export class ExchangeRecord {
     this.capturedLength = 0;
     this.requestCount = 0;
     this.replyCount = 0;
-    if (this.captured.length > 1024) this.captured = Buffer.allocUnsafeSlow(captureBlock);
+    if (this.captured.length > 1024) this.take(captureBlock);
   }
 
   // === attempts
@@ -226,7 +230,48 @@ export class ExchangeRecord {
     this.replyCount = names.length;
   }
 
+  /**
+   * Fields of an unedited head lie in the message itself, near one another: then the stretch from the first to the last of them is
+   * copied at once, with what lies between, because a native copy costs the same for 40 bytes as for 400.
+   */
   private capture(head: Head, names: readonly HeaderName[], slots: Int32Array): void {
+    const from = head.buf;
+    let least = 0x7fffffff;
+    let most = 0;
+    for (let i = 0; i < names.length; i++) {
+      if (!head.find(names[i]!)) {
+        slots[i * 2] = -1;
+        continue;
+      }
+      if (head.vbuf !== from) return this.captureEach(head, names, slots);
+      const { vstart, vend } = head;
+      slots[i * 2] = vstart;
+      slots[i * 2 + 1] = vend;
+      if (vstart < least) least = vstart;
+      if (vend > most) most = vend;
+    }
+    const p = this.capturedLength;
+    const n = most - least;
+    if (n <= 0 && most === 0) return;
+    if (n > MAX_STRETCH || p + n > MAX_CAPTURES) return this.captureEach(head, names, slots);
+    if (p + n > this.captured.length) this.grow(p, p + n);
+    if (n > 16) {
+      this.captured.set(from.subarray(least, most), p);
+    } else {
+      const to = this.captured;
+      for (let k = 0; k < n; k++) to[p + k] = from[least + k]!;
+    }
+    const shift = p - least;
+    for (let i = 0; i < names.length; i++) {
+      if (slots[i * 2]! < 0) continue;
+      slots[i * 2]! += shift;
+      slots[i * 2 + 1]! += shift;
+    }
+    this.capturedLength = p + n;
+  }
+
+  /** Copies field by field: what an edit put elsewhere, what lies far apart, and what is cut. */
+  private captureEach(head: Head, names: readonly HeaderName[], slots: Int32Array): void {
     let p = this.capturedLength;
     for (let i = 0; i < names.length; i++) {
       if (!head.find(names[i]!)) {
@@ -253,11 +298,17 @@ export class ExchangeRecord {
   }
 
   private grow(used: number, need: number): void {
-    const grown = Buffer.allocUnsafeSlow(Math.max(need, this.captured.length * 2));
-    grown.set(this.captured.subarray(0, used));
-    this.captured = grown;
+    const former = this.captured;
+    this.take(Math.max((need + 3) & ~3, former.length * 2));
+    this.captured.set(former.subarray(0, used));
     // Records made later start with what this worker's requests turned out to need.
-    if (captureBlock < 1024) captureBlock = Math.min(1024, grown.length);
+    if (captureBlock < 1024) captureBlock = Math.min(1024, this.captured.length);
+  }
+
+  /** `size` is a multiple of 4; the block has a buffer of its own. */
+  private take(size: number): void {
+    this.captured = Buffer.allocUnsafeSlow(size);
+    this.words = new Int32Array(this.captured.buffer);
   }
 
   /** A captured request field as a string, or undefined; for tracers and tests. */

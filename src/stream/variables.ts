@@ -6,7 +6,7 @@ import type { Head, HeaderName } from './head.js';
 import { headerName } from './head.js';
 import { type Captures, type ExchangeRecord, noteNames, requestIdPrefixBytes } from './record.js';
 import * as bytes from './variable-bytes.js';
-import { type Escapes, RAW, putBytes, putInt, putMs, putText } from './variable-bytes.js';
+import { type Escapes, RAW, putAll, putBytes, putInt, putMs, putText } from './variable-bytes.js';
 import * as table from './variable-table.js';
 import { AT_END, AT_REPLY, AT_REQUEST, type Moment, type Variable, variables } from './variable-table.js';
 
@@ -230,6 +230,60 @@ function putField(w: Writer, escapes: Escapes): boolean {
   return true;
 }
 
+/** Where in the block being written the captured bytes of the record lie as well; -1 where they do not. */
+let copiedAt = -1;
+
+/**
+ * Says that record.captured was copied to `at` of the block that is about to be written to, so that its fields get to their
+ * places by copies within the block: the only native copy of a part that needs no object. -1 when the line is done.
+ */
+export function capturedLieAt(at: number): void {
+  copiedAt = at;
+}
+
+/** Stores record.captured[start, end), escaped. */
+function putCaptured(w: Writer, record: ExchangeRecord, start: number, end: number, escapes: Escapes): boolean {
+  const n = end - start;
+  if (copiedAt >= 0 && n > bytes.NATIVE_FROM && bytes.isClean(record.words, start, end, escapes)) {
+    w.buf.copyWithin(w.pos, copiedAt + start, copiedAt + end);
+    w.pos += n;
+  } else {
+    putBytes(w, record.captured, start, end, escapes);
+  }
+  return true;
+}
+
+/** The place of a captured request field in `requestSlots`, or -1. */
+function slotOf(part: Part, i: number, record: ExchangeRecord): number {
+  const slot = part.slots[i]!;
+  return slot < record.requestCount && record.captures === part.captures && record.requestSlots[slot * 2]! >= 0 ? slot * 2 : -1;
+}
+
+/** REQUEST_FIELD, REQUEST_ID and OPERATION of a part with captures, as `writeVariable` stores them with no head at hand, by a shorter way. */
+export function writeCaptured(w: Writer, part: Part, escapes: Escapes, record: ExchangeRecord): boolean {
+  const slots = record.requestSlots;
+  if (part.op === table.OPERATION) {
+    const path = slotOf(part, 0, record);
+    const method = slotOf(part, 1, record);
+    // Method and path lie side by side in a request line, and in the copy of it: one piece, unless the space is to be escaped.
+    if (path >= 0 && method >= 0 && slots[path] === slots[method + 1]! + 1 && record.captured[slots[path]! - 1] === 0x20 && escapes !== bytes.BARE) {
+      return putCaptured(w, record, slots[method]!, slots[path + 1]!, escapes);
+    }
+    const before = method >= 0 ? method : slotOf(part, 2, record);
+    const after = method >= 0 ? path : slotOf(part, 3, record);
+    if (before >= 0) putCaptured(w, record, slots[before]!, slots[before + 1]!, escapes);
+    if (after < 0) return before >= 0;
+    if (before >= 0) w.buf[w.pos++] = method >= 0 ? 0x20 : 0x2e;
+    return putCaptured(w, record, slots[after]!, slots[after + 1]!, escapes);
+  }
+  if (part.op === table.REQUEST_FIELD || part.op === table.REQUEST_ID) {
+    const at = slotOf(part, 0, record);
+    if (at >= 0 && slots[at + 1]! > slots[at]!) return putCaptured(w, record, slots[at]!, slots[at + 1]!, escapes);
+    if (part.op === table.REQUEST_FIELD) return at >= 0;
+  }
+  return writeVariable(w, part, escapes, record, null, null);
+}
+
 function putString(w: Writer, text: string, escapes: Escapes): boolean {
   if (text === '') return false;
   putText(w, text, escapes);
@@ -396,29 +450,48 @@ function putAttempts(w: Writer, record: ExchangeRecord, escapes: Escapes): boole
   return true;
 }
 
+// Pieces of the array below, which are copied rather than spelt.
+const piece = (text: string): Uint8Array => Buffer.from(text, 'latin1');
+const firstAttempt = piece('[{"host":"');
+const nextAttempt = piece(',{"host":"');
+const answered = piece('","reason":null,"errno":null,"ms":');
+const failed = piece('","reason":"');
+const errnoBefore = piece('","errno":"');
+const errnoNull = piece('","errno":null,"ms":');
+const msBefore = piece('","ms":');
+const wasReused = piece(',"reused":true}');
+const wasNew = piece(',"reused":false}');
+
 /** The same as a JSON array of {host, reason, errno, ms, reused}. */
 export function putAttemptsJson(w: Writer, record: ExchangeRecord): void {
-  w.latin1('[');
   const shown = Math.min(record.attempts, MAX_ATTEMPTS_SHOWN);
-  for (let i = 0; i < shown; i++) {
-    const attempt = record.attempt(i);
-    w.latin1(i > 0 ? ',{"host":"' : '{"host":"');
-    putText(w, attempt.host, bytes.JSON_STRING, 128);
-    w.latin1('","reason":');
-    w.latin1(attempt.code === '' ? 'null' : `"${attempt.code}"`);
-    w.latin1(',"errno":');
-    if (attempt.errno === '') {
-      w.latin1('null');
-    } else {
-      w.latin1('"');
-      putText(w, attempt.errno, bytes.JSON_STRING, 64);
-      w.latin1('"');
-    }
-    w.latin1(',"ms":');
-    putMs(w, attempt.duration);
-    w.latin1(attempt.reused ? ',"reused":true}' : ',"reused":false}');
+  if (shown === 0) w.buf[w.pos++] = 0x5b;
+  else putAttemptJson(w, firstAttempt, record.firstHost, record.firstCode, record.firstErrno, record.firstDuration, record.firstReused);
+  for (let i = 1; i < shown; i++) {
+    const { host, code, errno, duration, reused } = record.attempt(i);
+    putAttemptJson(w, nextAttempt, host, code, errno, duration, reused);
   }
-  w.latin1(']');
+  w.buf[w.pos++] = 0x5d;
+}
+
+function putAttemptJson(w: Writer, before: Uint8Array, host: string, code: string, errno: string, duration: number, reused: boolean): void {
+  putAll(w, before);
+  putText(w, host, bytes.JSON_STRING, 128);
+  if (code === '') {
+    putAll(w, answered);
+  } else {
+    putAll(w, failed);
+    putText(w, code, bytes.JSON_STRING);
+    if (errno === '') {
+      putAll(w, errnoNull);
+    } else {
+      putAll(w, errnoBefore);
+      putText(w, errno, bytes.JSON_STRING, 64);
+      putAll(w, msBefore);
+    }
+  }
+  putMs(w, duration);
+  putAll(w, reused ? wasReused : wasNew);
 }
 
 function putNotes(w: Writer, flags: number): boolean {
