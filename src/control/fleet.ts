@@ -59,6 +59,7 @@ export class Fleet {
   private looking: unknown = null;
   private draining = false;
   private stopping = false;
+  private count = 0;
   private idPrefix = '';
   private readonly ticketSecret = randomBytes(48);
 
@@ -78,6 +79,7 @@ export class Fleet {
   /** Starts `count` workers that count in these levels (writers 1 to `count`); they carry nothing until `configure`. */
   start(count: number, levels: SharedLevels): void {
     this.levels = levels;
+    this.count = count;
     this.idPrefix = randomBytes(5).toString('hex');
     for (let self = 1; self <= count; self++) {
       const thread = this.ready ?? this.spawn();
@@ -104,7 +106,7 @@ export class Fleet {
       type: 'start',
       start: {
         self: member.self,
-        workers: Math.max(this.members.length, member.self),
+        workers: this.count,
         levels: this.levels!.share(),
         ticks: this.ticks.buffer as SharedArrayBuffer,
         gate: this.gate,
