@@ -10,7 +10,7 @@ import { headerName, type Head } from './head.js';
 import type { ClusterPools } from './pool/cluster-pools.js';
 import type { Upstreams } from './pool/upstreams.js';
 import type { Protocol } from './protocol.js';
-import type { Captures, ExchangeRecord } from './record.js';
+import { type Captures, type ExchangeRecord, nextSequence } from './record.js';
 import type { RouteTable } from './router.js';
 import { Session } from './session.js';
 
@@ -94,7 +94,6 @@ export class MessageListener {
   readonly sessions = new Set<Session>();
   private readonly upstreams: Upstreams;
   private readonly log: Log;
-  private sequence = 0;
 
   constructor(config: MessageListenerConfig, deps: { stats: Stats; upstreams: Upstreams; log: Log }) {
     this.name = config.name;
@@ -141,7 +140,7 @@ export class MessageListener {
 
   /** Keeps the request's x-request-id, or makes one. */
   identify(head: Head, record: ExchangeRecord): void {
-    record.sequence = ++this.sequence;
+    record.sequence = nextSequence();
     if (!head.find(REQUEST_ID)) head.add(REQUEST_ID, record.madeId);
   }
 

@@ -340,6 +340,13 @@ export class ExchangeRecord {
   }
 }
 
+let sequence = 0;
+
+/** The next number for an id; one count for all listeners of the worker, which share its prefix. */
+export function nextSequence(): number {
+  return ++sequence;
+}
+
 let prefix = '';
 let prefixBytes: Uint8Array = Buffer.alloc(0);
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { headerName } from '../../src/stream/head.js';
-import { Captures, ExchangeRecord, MAX_CAPTURE, MAX_CAPTURES, requestIdPrefix, setRequestIdPrefix } from '../../src/stream/record.js';
+import { Captures, ExchangeRecord, MAX_CAPTURE, MAX_CAPTURES, nextSequence, requestIdPrefix, setRequestIdPrefix } from '../../src/stream/record.js';
 import { FakeHead, httpHead } from '../support/fake-head.js';
 
 describe('attempts of a record', () => {
@@ -112,5 +112,6 @@ describe('ids made for requests', () => {
     const record = new ExchangeRecord();
     record.sequence = 42;
     assert.equal(record.madeId, 'w3-42');
+    assert.equal(nextSequence() + 1, nextSequence());
   });
 });
