@@ -213,6 +213,12 @@ export class Connection implements Output, WireEvents {
 
   /** Hands what was appended to the transport now. Called once per turn; callers need it only before end or detach. */
   flush(): void {
+    this.handOver();
+    // The socket may have drained while a block still waited here; when it takes that at once it has nothing more to tell.
+    if (this.above) this.wireDrained();
+  }
+
+  private handOver(): void {
     if (this.block !== null) this.sendBlock();
     if (this.endWanted && this.state === OPEN) {
       this.state = ENDING;
@@ -409,7 +415,7 @@ export class Connection implements Output, WireEvents {
   /** Closes now; appended bytes are handed to the kernel first unless `reset`. Nothing is read any more; `onClose` follows, once. */
   close(reset = false): void {
     if (this.state >= CLOSED) return;
-    if (!reset) this.flush();
+    if (!reset) this.handOver();
     this.endWanted = true;
     if (this.wire !== null) this.wire.destroy(reset);
     else this.wireClosed(null);

@@ -83,7 +83,8 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   private readonly idleLimit: number;
   private headDeadline: Deadline | null = null;
   private slowDeadline: Deadline | null = null;
-  private slowUnsent = 0;
+  /** Bytes the peer had taken when it was looked at last. */
+  private slowTaken = 0;
   private beat: Heartbeat | null = null;
   private failed = false;
   private endAfterReply = false;
@@ -184,6 +185,10 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   /** Bytes for the peer that were not sent, in the connection or in the codec. */
   get unsent(): number {
     return this.connection.unsent + this.codec.held;
+  }
+
+  private get taken(): number {
+    return this.connection.appended - this.connection.unsent;
   }
 
   /** Bytes ever encoded here, for differences. */
@@ -399,7 +404,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     }
     if (this.slowDeadline === null) this.slowDeadline = new Deadline(this, SLOW);
     if (!this.slowDeadline.armed) {
-      this.slowUnsent = this.unsent;
+      this.slowTaken = this.taken;
       this.slowDeadline.set(SLOW_READER_MS);
     }
   }
@@ -537,10 +542,10 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   }
 
   private onSlow(): void {
-    const unsent = this.unsent;
-    if (unsent >= this.slowUnsent) this.closeSlow();
+    const taken = this.taken;
+    if (taken === this.slowTaken) this.closeSlow();
     else {
-      this.slowUnsent = unsent;
+      this.slowTaken = taken;
       this.slowDeadline!.set(SLOW_READER_MS);
     }
   }
