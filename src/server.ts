@@ -127,7 +127,7 @@ export class Server implements Operations {
     const wanted = this.options.workers ?? this.config_.workers;
     const count = Math.min(wanted === 0 ? availableParallelism() : wanted, MAX_WORKERS);
     if (count === 1 || transport().sharesListeners) return count;
-    const why = `this Node (${process.version}) cannot share a listener between workers: that needs 23.1 or later`;
+    const why = `this Node (${process.version}) cannot share a listener between workers: that needs 22.12, or 23.1 and later`;
     if (wanted === 0) log.info({ workers: 1 }, `one worker: ${why}`);
     else log.warn({ wanted, workers: 1 }, `one worker instead of ${wanted}: ${why}`);
     return 1;
