@@ -11,6 +11,8 @@ export { Route, type RouteDeps } from './route.js';
 
 /** Routes that `explainMiss` looks at, at most: it answers clients, and must not cost more than a match. */
 const MAX_EXPLAINED = 50;
+/** Bytes of a host that a connection remembers. */
+const MAX_REMEMBERED = 261;
 const NO_BYTES: Uint8Array = Buffer.alloc(0);
 
 /** What a downstream connection remembers of its last request: the host asked for and the virtual host it led to. */
@@ -176,6 +178,8 @@ export class RouteTable {
       if (i === n) return memo.host;
     }
     const host = this.lookUp(latin1(vbuf, vstart, head.vend));
+    // No name of a host is that long: an idle connection is not to hold what a client made up.
+    if (n > MAX_REMEMBERED) return host;
     if (known.length < n) memo.authority = Buffer.allocUnsafe(n);
     for (let i = 0; i < n; i++) memo.authority[i] = vbuf[vstart + i]!;
     memo.length = n;

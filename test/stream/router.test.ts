@@ -57,14 +57,22 @@ describe('virtual hosts', () => {
     const memo = new VhostMemo();
     const other = tableOf({ virtual_hosts: [{ name: 'v', domains: ['a.com'], routes: [{ name: 'other', cluster: 'one' }] }] });
     assert.equal(nameOf(table, httpHead('GET', '/', {}, 'a.com'), memo), 'r0');
-    const remembered = memo.authority;
-    assert.equal(nameOf(table, httpHead('GET', '/', {}, 'a.com'), memo), 'r0');
-    assert.equal(memo.authority, remembered);
+    const remembered = memo.host;
+    // Whoever spoils what is remembered sees that it is used.
+    memo.host = table.hosts[3]!;
+    assert.equal(nameOf(table, httpHead('GET', '/', {}, 'a.com'), memo), 'r3');
+    memo.host = remembered;
     assert.equal(nameOf(table, httpHead('GET', '/', {}, 'b.com'), memo), 'r11');
     assert.equal(nameOf(other, httpHead('GET', '/', {}, 'a.com'), memo), 'other');
     assert.equal(nameOf(table, httpHead('GET', '/', {}, 'a.com'), memo), 'r0');
     assert.equal(nameOf(other, httpHead('GET', '/', {}, 'c.com'), memo), 'none');
     assert.equal(nameOf(other, httpHead('GET', '/', {}, 'c.com'), memo), 'none');
+  });
+
+  test('no endless host is remembered', () => {
+    const memo = new VhostMemo();
+    assert.equal(nameOf(table, httpHead('GET', '/', {}, `${'x'.repeat(5000)}.a.com`), memo), 'r2');
+    assert.equal(memo.authority.length, 0);
   });
 
   test('what is remembered is a copy', () => {
