@@ -253,7 +253,7 @@ export function assemble(schema: ConfigSchema, loaded: Loaded, catalog: Catalog,
     drain_timeout: section('drain_timeout'),
     banner: section('banner'),
   });
-  return { config, problems, warnings: warningsOf(config, kinds.flatMap((kind) => assembly.placedOf(kind)), loaded, catalog, previous), rejected };
+  return { config, problems, warnings: warningsOf(config, kinds.flatMap((kind) => assembly.placedOf(kind)), loaded, catalog), rejected };
 }
 
 function finish(kind: Kind, object: Parsed[Kind][number], logs: Config['access_log'], directory: string): ObjectConfig {

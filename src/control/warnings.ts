@@ -67,11 +67,8 @@ function loops(config: Config, graph: Graph): { readonly cluster: string; readon
   return found;
 }
 
-/** What is read once, when the process starts. */
-const READ_ONCE = ['admin', 'workers'] as const;
-
-/** Warnings of what came from the file; objects kept from before were warned of before. `previous`: what is in force until now, if anything is. */
-export function warningsOf(config: Config, placed: readonly Placed[], loaded: Loaded, catalog: Catalog, previous: Config | null): Problem[] {
+/** Warnings of what came from the file; objects kept from before were warned of before. */
+export function warningsOf(config: Config, placed: readonly Placed[], loaded: Loaded, catalog: Catalog): Problem[] {
   const graph = new Graph(config, catalog);
   const warnings: Problem[] = [];
   const warn = (object: Placed | undefined, path: readonly (string | number)[], text: string, hint = ''): void => {
@@ -101,10 +98,6 @@ export function warningsOf(config: Config, placed: readonly Placed[], loaded: Lo
   for (const object of placed) {
     if (object.kind !== 'routes') continue;
     for (const { path, message } of routeWarnings(object.config as RouteTableConfig)) warn(object, path, message);
-  }
-  for (const key of READ_ONCE) {
-    const changed = previous !== null && JSON.stringify(previous[key]) !== JSON.stringify(config[key]);
-    if (changed) warnings.push(problemAt(loaded, [key], 'the change takes effect with the next start'));
   }
   if (config.lanes.length > 0) warnings.push(problemAt(loaded, ['lanes'], 'lanes are not in force yet: every listener runs on all workers'));
   return sortProblems(warnings);

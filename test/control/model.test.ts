@@ -294,7 +294,6 @@ clusters:
       'a.yaml:11:9: routes[0].routes[1]: never matches: route 1 takes everything that it would match',
       'a.yaml:16:12: clusters[1].name: no route or listener uses this cluster',
     ]);
-    assert.deepEqual(warnings(read('admin: :5\nworkers: 2', good('workers: 2'))), ['a.yaml:1:8: admin: the change takes effect with the next start']);
     assert.deepEqual(warnings(read('lanes: [{name: fast}]')), ['a.yaml:1:8: lanes: lanes are not in force yet: every listener runs on all workers']);
   });
 });
