@@ -172,13 +172,14 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
       else connection.close();
       return;
     }
-    const whole = this.codec.eof(this);
+    this.codec.eof(this);
     if (this.closed) return;
-    if (this.listener !== null && (whole || this.refused) && this.incomingCount > 0) {
-      // A client that has said all may still wait for its replies.
+    if (this.listener !== null && this.refused && this.incomingCount > 0) {
       this.endAfterReply = true;
       return;
     }
+    // A client that gave up closes its socket, and all that is seen of it is this end. One that half-closes and still waits looks the
+    // same and is rare: hosts are not kept at work for it, as little as by other proxies.
     connection.close();
   }
 
