@@ -40,8 +40,6 @@ export interface ListenerDeps {
 
 /** Pause before an address that was given up for a while is asked for again. */
 const REBIND_MS = 1000;
-/** How often a closing listener looks whether anything is left. */
-const LOOK_MS = 25;
 /** Errors of accepting are logged once in this time. */
 const LOG_EVERY_MS = 1000;
 
@@ -229,17 +227,13 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
   private emptied(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const deadline = new Deadline({ onDeadline: () => done() }, 0);
-      // Sessions end without a word to the listener, so it looks.
-      const look = new Deadline({ onDeadline: () => (this.active === 0 ? done() : look.set(LOOK_MS)) }, 0);
       const done = (): void => {
         deadline.cancel();
-        look.cancel();
         this.whenEmpty = null;
         resolve();
       };
       this.whenEmpty = done;
       if (ms > 0) deadline.set(ms);
-      look.set(LOOK_MS);
       if (this.active === 0) done();
     });
   }
@@ -279,7 +273,10 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
       stats: deps.stats,
       log: deps.log,
       level: (name: string) => this.level(name),
-      record: (record: ConnectionRecord) => deps.record?.(record),
+      record: (record: ConnectionRecord) => {
+        deps.record?.(record);
+        this.checkEmpty();
+      },
     };
     return buildSetup(config, former, deps.catalog, context, deps.ticketSecret);
   }
@@ -375,6 +372,11 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
       age.cancel();
       this.ages.delete(connection);
     }
+    this.checkEmpty();
+  }
+
+  /** Something that was carried is over. */
+  private checkEmpty(): void {
     if (this.whenEmpty !== null && this.active === 0) this.whenEmpty();
   }
 

@@ -5,7 +5,7 @@ import { createSecureContext, type SecureContext, type SecureContextOptions, typ
 import type { Log } from '../core/log.js';
 import { SluiceError } from '../core/reason.js';
 import type { ClientTlsConfig, ServerTlsConfig, TlsVersion } from './tls-config.js';
-import { FileWatch, readPem } from './tls-files.js';
+import { FileWatch, isPem, readPem } from './tls-files.js';
 import { transport } from './transport/current.js';
 import type { ClientHandshake, ServerHandshake, Target, TlsAcceptor } from './transport/transport.js';
 
@@ -32,11 +32,17 @@ export function certificateNames(pem: string): string[] {
   return common === undefined ? [] : [common.toLowerCase()];
 }
 
+const sameNames = (a: Loaded, b: Loaded): boolean => a.names.toSorted().join() === b.names.toSorted().join();
+
 function load(certificate: ServerTlsConfig['certificates'][number]): Loaded {
   const cert = readPem(certificate.cert);
   const key = readPem(certificate.key);
-  const names = certificate.names.length > 0 ? certificate.names.map((name) => name.toLowerCase()) : certificateNames(cert);
-  return { cert, key, names, keyType: new X509Certificate(cert).publicKey.asymmetricKeyType ?? '' };
+  try {
+    const names = certificate.names.length > 0 ? certificate.names.map((name) => name.toLowerCase()) : certificateNames(cert);
+    return { cert, key, names, keyType: new X509Certificate(cert).publicKey.asymmetricKeyType ?? '' };
+  } catch (e) {
+    throw new Error(`${isPem(certificate.cert) ? 'the certificate' : certificate.cert} cannot be read: ${messageOf(e)}`, { cause: e });
+  }
 }
 
 /** The server's side of one version of the files: contexts by name, and the handshakes made with them. */
@@ -44,9 +50,9 @@ class Contexts implements ServerHandshake {
   readonly defaults: SecureContextOptions;
   readonly alpn: readonly string[];
   readonly clientAuth: ServerTlsConfig['client_auth'];
-  private readonly exact = new Map<string, SecureContext>();
+  private readonly exact = new Map<string, SecureContext | null>();
   /** By what follows the first label, its dot included. */
-  private readonly wildcard = new Map<string, SecureContext>();
+  private readonly wildcard = new Map<string, SecureContext | null>();
 
   /** Throws an Error that says which file is at fault. */
   constructor(config: ServerTlsConfig, secret: Uint8Array) {
@@ -65,30 +71,34 @@ class Contexts implements ServerHandshake {
       sessionIdContext: digest.toString('hex').slice(0, 32),
       ticketKeys: Buffer.from(hkdfSync('sha256', secret, digest, 'sluice tickets', 48)),
     };
-    const groups = new Map<string, Loaded[]>();
+    const contextOptions = (group: readonly Loaded[]): SecureContextOptions => ({ ...shared, cert: group.map((one) => one.cert), key: group.map((one) => one.key) });
+    const first: Loaded[] = [];
     loaded.forEach((one, i) => {
+      let context: SecureContext;
       try {
-        createSecureContext({ cert: one.cert, key: one.key });
+        context = createSecureContext(contextOptions([one]));
       } catch (e) {
         throw new Error(`certificate ${i + 1} does not work: ${messageOf(e)}`, { cause: e });
       }
-      // Certificates for the same names with keys of different kinds (RSA, EC) serve together: the client's abilities decide.
-      const names = one.names.toSorted().join(' ');
-      const group = groups.get(names);
-      if (group === undefined) groups.set(names, [one]);
-      else if (!group.some((other) => other.keyType === one.keyType)) group.push(one);
-    });
-    let defaults: SecureContextOptions | null = null;
-    for (const group of groups.values()) {
-      const options = { ...shared, cert: group.map((one) => one.cert), key: group.map((one) => one.key) };
-      defaults ??= options;
-      const context = createSecureContext(options);
-      for (const name of group[0]!.names) {
-        const [map, key] = name.startsWith('*.') ? [this.wildcard, name.slice(1)] : [this.exact, name];
-        if (!map.has(key)) map.set(key, context);
+      if (i === 0 || (sameNames(one, first[0]!) && !first.some((other) => other.keyType === one.keyType))) {
+        first.push(one);
+        for (const name of one.names) this.name(name, null);
+        return;
       }
-    }
-    this.defaults = defaults!;
+      let used = false;
+      for (const name of one.names) used = this.name(name, context) || used;
+      // Node chooses one certificate of a context by name, so kinds of keys (RSA, EC) can be offered together by the default only.
+      if (!used && one.names.length > 0) throw new Error(`certificate ${i + 1} is never used: earlier ones have its names ${one.names.join(', ')}; two kinds of key serve together for the names of the first certificate only`);
+    });
+    this.defaults = contextOptions(first);
+  }
+
+  /** Null stands for the default context. False: an earlier certificate has the name. */
+  private name(name: string, context: SecureContext | null): boolean {
+    const [map, key] = name.startsWith('*.') ? [this.wildcard, name.slice(1)] : [this.exact, name];
+    if (map.has(key)) return false;
+    map.set(key, context);
+    return true;
   }
 
   select(serverName: string): SecureContext | null {

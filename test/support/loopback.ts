@@ -75,12 +75,15 @@ export class Peer {
   }
 }
 
-/** A client of whatever listens at a port (or path) of loopback, connected. */
+/** A client of whatever listens at a port (or path) of loopback, connected (and perhaps reset at once). Rejects when nobody listens. */
 export async function client(where: number | string, options: { paused?: boolean } = {}): Promise<Peer> {
   const socket = typeof where === 'string' ? net.connect({ path: where, allowHalfOpen: true }) : net.connect({ port: where, host: '127.0.0.1', allowHalfOpen: true });
   const peer = new Peer(socket);
   if (options.paused === true) socket.pause();
-  await once(socket, 'connect');
+  await new Promise<void>((resolve, reject) => {
+    socket.once('connect', resolve);
+    socket.once('error', (error: NodeJS.ErrnoException) => (error.code === 'ECONNRESET' ? resolve() : reject(error)));
+  });
   return peer;
 }
 

@@ -21,7 +21,6 @@ export class NodeTlsAcceptor implements TlsAcceptor {
   private readonly clientAuth: ServerHandshake['clientAuth'];
   /** Connections in their handshake, by the socket they were accepted on. */
   private readonly waiting = new Map<Socket, NodeWire>();
-  private readonly connections = new WeakMap<NodeWire, Connection>();
 
   constructor(handshake: ServerHandshake) {
     this.clientAuth = handshake.clientAuth;
@@ -44,8 +43,9 @@ export class NodeTlsAcceptor implements TlsAcceptor {
     const wire = connection.wire as NodeWire;
     const raw = wire.release(unread);
     this.waiting.set(raw, wire);
-    this.connections.set(wire, connection);
     raw.once('close', () => this.waiting.delete(raw));
+    // A client that ends its side amid the handshake is gone; once it is established it may end its side and read on.
+    raw.allowHalfOpen = false;
     this.server.emit('connection', raw);
   }
 
@@ -63,13 +63,14 @@ export class NodeTlsAcceptor implements TlsAcceptor {
       socket.destroy();
       return;
     }
-    const connection = this.connections.get(wire)!;
+    const { connection } = wire;
     const info = connection.info;
     info.secure = true;
     info.serverName = typeof socket.servername === 'string' ? socket.servername.toLowerCase() : '';
     info.alpn = typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : '';
     info.tlsVersion = socket.getProtocol() ?? '';
     if (this.clientAuth !== 'none' && socket.authorized) info.peerSubject = subjectOf(socket);
+    socket.allowHalfOpen = true;
     wire.secured(socket as WireSocket);
     connection.wireOpen();
   }

@@ -107,7 +107,7 @@ export class NodeWire implements Wire, DeadlineOwner {
   peer: string;
   /** Whether the socket reads by `onread` rather than by 'data' events. */
   readonly direct: boolean;
-  private readonly events: Connection;
+  readonly connection: Connection;
   private state = OPENING;
   private phase: SocketPhase;
   private tls = false;
@@ -124,8 +124,8 @@ export class NodeWire implements Wire, DeadlineOwner {
   private held: Buffer[] | null = null;
   private heldBytes = 0;
 
-  constructor(events: Connection, socket: WireSocket, accepted: boolean, direct: boolean, peer: string) {
-    this.events = events;
+  constructor(connection: Connection, socket: WireSocket, accepted: boolean, direct: boolean, peer: string) {
+    this.connection = connection;
     this.socket = socket;
     this.accepted = accepted;
     this.direct = direct;
@@ -167,7 +167,7 @@ export class NodeWire implements Wire, DeadlineOwner {
     if (this.direct) return;
     this.socket.on('data', onData);
     // A socket made paused stays so when somebody listens.
-    if (!this.events.paused) this.socket.resume();
+    if (!this.connection.paused) this.socket.resume();
   }
 
   /** Fails an outgoing socket that is not open after `ms`. */
@@ -200,14 +200,14 @@ export class NodeWire implements Wire, DeadlineOwner {
       for (const piece of held) this.send(piece, 0, piece.length);
       if (this.halfClosed) this.socket.end();
     }
-    const info = this.events.info;
+    const info = this.connection.info;
     if (!this.peer.startsWith('unix:')) {
       info.localAddress = this.socket.localAddress ?? '';
       info.localPort = this.socket.localPort ?? 0;
     }
     if (!this.direct) this.socket.on('data', onData);
     try {
-      this.events.wireOpen();
+      this.connection.wireOpen();
     } catch (thrown) {
       this.fault(thrown);
     }
@@ -239,7 +239,7 @@ export class NodeWire implements Wire, DeadlineOwner {
   received(buf: Buffer, n: number, owned: boolean): void {
     if (this.state === LIVE) {
       try {
-        this.events.wireData(buf, 0, n, owned);
+        this.connection.wireData(buf, 0, n, owned);
       } catch (thrown) {
         this.fault(thrown);
       }
@@ -253,7 +253,7 @@ export class NodeWire implements Wire, DeadlineOwner {
     this.ended = true;
     if (this.state === LIVE) {
       try {
-        this.events.wireEnd();
+        this.connection.wireEnd();
       } catch (thrown) {
         this.fault(thrown);
       }
@@ -265,7 +265,7 @@ export class NodeWire implements Wire, DeadlineOwner {
   drained(): void {
     if (this.socket.writableLength !== 0 || this.state !== LIVE) return;
     try {
-      this.events.wireDrained();
+      this.connection.wireDrained();
     } catch (thrown) {
       this.fault(thrown);
     }
@@ -283,7 +283,7 @@ export class NodeWire implements Wire, DeadlineOwner {
     this.disarm();
     this.disown();
     this.held = null;
-    this.events.wireClosed(this.error);
+    this.connection.wireClosed(this.error);
   }
 
   /** A reader threw: a fault of ours that may cost this connection and nothing else. */

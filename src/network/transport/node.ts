@@ -83,7 +83,14 @@ function onTlsConnect(this: WireSocket): void {
   this[WIRE]?.handshaking();
 }
 function onSecureConnect(this: WireSocket): void {
-  this[WIRE]?.opened();
+  const wire = this[WIRE];
+  if (wire === undefined) return;
+  const socket = this as WireSocket & tls.TLSSocket;
+  const { info } = wire.connection;
+  info.secure = true;
+  info.alpn = typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : '';
+  info.tlsVersion = socket.getProtocol() ?? '';
+  wire.opened();
 }
 
 class NodeServer implements ServerHandle {
@@ -131,6 +138,7 @@ export class NodeTransport implements Transport {
       return;
     }
     const handshake = options.tls;
+    info.serverName = handshake.serverName;
     wire.holdWrites();
     socket.on('connect', onTlsConnect);
     socket.on('secureConnect', onSecureConnect);

@@ -41,11 +41,11 @@ export function readHeader(info: ConnectionInfo, buf: Uint8Array, start: number,
 }
 
 function readLine(info: ConnectionInfo, buf: Uint8Array, start: number, end: number): number | SluiceError {
-  const limit = Math.min(end, start + LINE);
+  const limit = Math.min(end, start + LINE - 1);
   let at = start;
   while (at < limit && buf[at] !== 13) at++;
-  if (at === limit) return end - start >= LINE ? bad(`its line is longer than ${LINE} bytes`) : MORE;
-  if (at + 1 === end) return at + 1 - start >= LINE ? bad(`its line is longer than ${LINE} bytes`) : MORE;
+  if (at === limit) return at - start === LINE - 1 ? bad(`its line is longer than ${LINE} bytes`) : MORE;
+  if (at + 1 === end) return MORE;
   if (buf[at + 1] !== 10) return bad('its line does not end with CR LF');
   const consumed = at + 2 - start;
   const [family, source, destination, sourcePort, destinationPort, ...more] = (buf as Buffer).latin1Slice(start + PREFIX.length, at).split(' ');
