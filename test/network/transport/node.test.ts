@@ -504,7 +504,7 @@ for (const events of [false, true]) {
       const { connection, ear } = await accept();
       peer.send('for you');
       await until(() => ear.bytes === 7);
-      const { socket } = connection.detach() as { socket: import('node:net').Socket };
+      const { socket } = connection.detach() as { socket: net.Socket };
       undo.push(() => socket.destroy());
       peer.send('for the next one');
       let got = '';
