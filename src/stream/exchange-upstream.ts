@@ -84,7 +84,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
       this.tryTimeout.set(route.perTryTimeout);
     }
     if (session.behind) this.down.waitFor(session);
-    if (!this.requestDone && this.streamIdle === null) this.watchIdle();
+    if (!this.requestDone) this.watchIdle();
   }
 
   /** What the encoder appended since `from` joins the replay copy, if it all lies in one block. */
