@@ -255,7 +255,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
     }
     this.record.endAttempt(code, errno, now());
     if (this.replyStarted) {
-      this.cut(code === 'heartbeat-missed' || code === 'head-of-line' || code === 'bad-reply' ? code : 'reply-cut', context);
+      this.fail(code === 'upstream-closed' || code === 'upstream-reset' ? 'reply-cut' : code, context);
       return;
     }
     const nothingSent = !session.opened || session.connection.state === CONNECTING || session.connection.sent <= this.sentFrom;
