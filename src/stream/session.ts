@@ -239,7 +239,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     if (peer !== null) {
       peer.unbind(this);
       // What the host kept for this client is lost with the connection, and only a new connection tells the client so.
-      if (this.opened && !peer.closed) peer.abort(code);
+      if (this.opened && !peer.closed) peer.dismiss(code);
     }
     if (own !== null) {
       for (const session of own) {
