@@ -107,6 +107,7 @@ export class Server implements Operations {
       rows: this.rows,
       catalog: this.reading.catalog,
       probes: probesOf(this.reading.catalog),
+      checksHeld: true,
       onChange: (snapshot) => {
         if (this.started && !this.applying) this.fleet.post({ type: 'cluster', snapshot });
       },
@@ -119,6 +120,7 @@ export class Server implements Operations {
     this.wanted = this.reading.version;
     this.built = await this.fleet.configure(this.current());
     const failures = this.failures();
+    this.upstream.beginChecks();
     if (failures.length > 0) throw new Error(failures.join('; '));
     if (this.options.watch !== false) this.source.watch(() => this.reload());
   }

@@ -6,7 +6,9 @@ import { Gather } from './body.js';
 import { ExchangeUpstream } from './exchange-upstream.js';
 import { CONTINUE, HOLD, type StreamFilter } from './filter.js';
 import { ALONE, BOUND, ONEWAY, SHARED, type Head } from './head.js';
+import { ListHead } from './list-head.js';
 import type { MessageListener } from './listener.js';
+import type { Headers } from './local-reply.js';
 import { CLUSTER, DONE, HOST, POOL, REPLY, REPLY_FILTERS, REQUEST_BODY, REQUEST_FILTERS, ROUTE, ROUTE_FILTERS, SEND, WAIT } from './phases.js';
 import { NOTE_TUNNEL } from './record.js';
 import { REDIRECT, TERMINAL, TO_CLUSTER, TO_WEIGHTED, type Route, type TerminalAction } from './route.js';
@@ -245,9 +247,9 @@ export class Exchange extends ExchangeUpstream {
       return false;
     }
     if (action.kind === REDIRECT) {
-      this.finishLocally('direct-response', undefined, action.redirect.code, '', [['location', action.redirect.location(head, this)]]);
+      this.answerByRoute(action.redirect.code, '', [['location', action.redirect.location(head, this)]]);
     } else {
-      this.finishLocally('direct-response', undefined, action.status, action.body.render(this), [['content-type', action.contentType]]);
+      this.answerByRoute(action.status, action.body.render(this), [['content-type', action.contentType]]);
     }
     return false;
   }
@@ -420,6 +422,18 @@ export class Exchange extends ExchangeUpstream {
       if (verdict !== CONTINUE && verdict !== HOLD) return false;
     }
     return true;
+  }
+
+  private answerByRoute(status: number, body: string, headers: Headers): void {
+    const route = this.route!;
+    if (route.replyEdits !== null) {
+      const head = new ListHead(headers, status);
+      this.replyHead = head;
+      route.editReply(head, this);
+      this.replyHead = null;
+      headers = head.list;
+    }
+    this.finishLocally('direct-response', undefined, status, body, headers);
   }
 
   private editReply(route: Route, head: Head): void {

@@ -88,7 +88,7 @@ export class Route {
   readonly name: string;
   readonly match: RouteMatch;
   readonly action: Action;
-  /** ms for the whole exchange from the last byte of the request; 0 for none. */
+  /** ms from the last byte of the request to the head of the reply; 0 for none. */
   readonly timeout: number;
   /** ms for one attempt; 0 for none. */
   readonly perTryTimeout: number;
@@ -104,7 +104,7 @@ export class Route {
   readonly editsRequest: boolean;
   /** True when edits of the reply read the request head, which must then be kept. */
   readonly replyReadsRequest: boolean;
-  /** Options of filters for this route, by the name of the filter, not decoded yet. */
+  /** Options of filters for this route, by the name of the filter, as its schema decoded them. */
   readonly filters: ReadonlyMap<string, unknown>;
   /** The name of the cluster drawn last by `pickCluster`; '' where the action leads to none. */
   pickedName = '';

@@ -481,3 +481,16 @@ test('an x-request-id is kept or made', () => {
   c.feed(GET.replace('\r\n\r\n', '\r\nX-Request-Id: mine\r\n\r\n'));
   assert.equal(l.upstream().text(), GET.replace('\r\n\r\n', '\r\nX-Request-Id: mine\r\n\r\n'));
 });
+
+test('edits of replies apply to what a route answers by itself', () => {
+  const reply = { set: { 'x-by': '%route_name%' }, add: { 'x-more': '1' } };
+  const l = lab({ table: { name: 'main', routes: [
+    { name: 'moved', match: { path: '/old' }, redirect: { path: '/new', code: 308 }, reply_headers: reply },
+    { name: 'said', direct_response: { status: 200, body: 'hi' }, reply_headers: { ...reply, remove: ['content-type'] } },
+  ] } });
+  const c = l.client();
+  c.feed(GET.replace('/a', '/old'));
+  assert.match(c.text(), /^HTTP\/1\.1 308 [\s\S]*location: http:\/\/h\/new\r\nx-by: moved\r\nx-more: 1\r\n/);
+  c.feed(GET);
+  assert.match(c.text(), /^HTTP\/1\.1 200 OK\r\nx-by: said\r\nx-more: 1\r\n[\s\S]*hi$/);
+});

@@ -25,6 +25,8 @@ export interface MainUpstreamDeps {
   readonly onChange: (snapshot: ClusterSnapshot) => void;
   /** A cluster is gone: for every worker's `ClusterManager.remove`. */
   readonly onRemove: (name: string) => void;
+  /** True until `beginChecks`: health checks wait, so that a cluster of our own listeners is not asked before these accept. */
+  readonly checksHeld?: boolean;
 }
 
 /** A host for the admin; plain data. */
@@ -66,6 +68,12 @@ export class MainUpstream {
     this.deps.catalog = catalog;
     this.deps.probes = probes;
     for (const cluster of this.clusters.values()) cluster.renew();
+  }
+
+  /** Ends `checksHeld`. */
+  beginChecks(): void {
+    this.deps.checksHeld = false;
+    for (const cluster of this.clusters.values()) cluster.beginChecks();
   }
 
   /** Makes these the clusters: begins new ones, changes those that differ, ends those that are missing. */
@@ -260,7 +268,7 @@ class MainCluster {
     const { config, deps } = this;
     const check = config.health_check;
     const key = check === null ? 'null' : JSON.stringify([check, config.tls, check.type === 'protocol' ? config.protocol : '']);
-    if (key === this.healthKey) return;
+    if (key === this.healthKey || deps.checksHeld === true) return;
     this.healthKey = key;
     this.health?.close();
     this.health = null;
@@ -310,8 +318,18 @@ class MainCluster {
         known.has(address) ? (levels.read(this.healthRows.get(address)!) & FAILED_CHECK) === 0 : undefined;
       this.health.update(this.found, before);
     }
-    for (const [address, row] of this.healthRows) this.write(row, this.health?.healthy(address) ?? true);
+    for (const [address, row] of this.healthRows) this.write(row, this.health?.healthy(address) ?? this.untilChecked);
     this.announce();
+  }
+
+  /** What a host counts as while nothing checks it. */
+  private get untilChecked(): boolean {
+    return this.deps.checksHeld !== true || this.config.health_check?.initial !== 'unhealthy';
+  }
+
+  /** The checks that were held back begin. */
+  beginChecks(): void {
+    this.makeHealth();
   }
 
   private onHealth(address: string, healthy: boolean): void {
