@@ -46,6 +46,7 @@ export interface Reader {
 
 const BLOCK = 16 * 1024;
 const EMPTY = Buffer.alloc(0);
+const SMALL_CARRY = 2048;
 
 /** Free output blocks of this thread; a block comes back when the kernel took its bytes at once. */
 const freeBlocks: Buffer[] = [];
@@ -315,7 +316,8 @@ export class Connection implements Output, WireEvents {
     if (this.carryStart + total > this.carry.length || this.carry.length === 0) {
       // Exactly what the reader wants where it knows, else doubling: a frame is copied once, a head log(n) times.
       const size = Math.max(total, this.want, have === 0 ? 0 : Math.min(this.carry.length * 2, total + MAX_RESERVE));
-      const grown = Buffer.allocUnsafeSlow(size);
+      // Small ones come out of Node's pool: five times cheaper, and they do not stay.
+      const grown = size <= SMALL_CARRY ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size);
       if (have > 0) grown.set(this.carry.subarray(this.carryStart, this.carryEnd));
       this.carry = grown;
       this.carryStart = 0;
