@@ -1,7 +1,7 @@
 // Nanoseconds per access-log line: fields captured from the head, the line formatted into its block, the block handed to a disk that is never slow.
 //
-// Node 20, 2 shared and busy cores, lowest of many short rounds, in ns. Text, HTTP: record 120, line 520 (about 280 bytes); RPC: 120 and 560;
-// JSON: 140 and 900; a line with one variable 22. Each native copy takes 18 of them, see `capturedLieAt`. All arrays that are written or
+// Node 20, 2 shared and busy cores, lowest of many short rounds, in ns. Text, HTTP: record 120, line 500 (about 280 bytes); RPC: 110 and 550;
+// JSON: 130 and 870; a line with one variable 22. Each native copy takes 18 of them, see `capturedLieAt`. All arrays that are written or
 // copied from must be Buffers: with plain Uint8Arrays among them the same code takes twice as long.
 import { now } from '../../src/core/clock.js';
 import { log } from '../../src/core/log.js';
