@@ -74,7 +74,7 @@ export const reasons = {
   'breaker-connections': r('proxy', 'nothing-sent', 'UO', 503, 'overload', 'the cluster %cluster% has its maximum of %limit% connections', 'Raise `breaker.max_connections`, or add hosts.'),
   'breaker-pending': r('proxy', 'nothing-sent', 'UO', 503, 'overload', 'the cluster %cluster% has its maximum of %limit% requests waiting for a connection', 'Raise `breaker.max_pending`, or add hosts.'),
   'breaker-requests': r('proxy', 'never', 'UO', 503, 'overload', 'the cluster %cluster% has its maximum of %limit% requests', 'Raise `breaker.max_requests`, or add hosts.'),
-  'breaker-retries': r('proxy', 'never', 'URX', 503, 'overload', 'the cluster %cluster% has its maximum of %limit% retries', 'Raise `breaker.max_retries` or `retry.budget`.'),
+  'breaker-retries': r('proxy', 'never', 'URX', 503, 'overload', 'the cluster %cluster% has its maximum of %limit% retries', 'Raise `breaker.max_retries` or `breaker.retry_budget` of the cluster.'),
   'memory-limit': r('proxy', 'never', 'OM', 503, 'overload', 'the proxy is at its memory limit', 'Raise `memory_limit`, or look in the admin for the largest holders.'),
   'filter-threw': r('proxy', 'never', '-', 500, 'internal', 'the filter %filter% failed: %detail%', 'A fault of the filter; the exchange was ended, the connection was not.'),
   'filter-replied': r('proxy', 'never', '-', 200, 'ok', 'the filter %filter% answered', 'Nothing is wrong.'),
