@@ -45,7 +45,8 @@ export class Exchange extends ExchangeUpstream {
     this.oneway = head.kind === ONEWAY;
     this.requestHead = head;
     this.requestDone = last;
-    this.sharing = last ? head.sharing : head.sharing === SHARED ? ALONE : head.sharing;
+    // Without pieces in any mix, a long request would hold up the others of its connection.
+    this.sharing = last || protocol.interleaves === true || head.sharing !== SHARED ? head.sharing : ALONE;
     const record = this.record;
     record.oneway = this.oneway;
     record.captureRequest(head, listener.captures);
@@ -200,7 +201,7 @@ export class Exchange extends ExchangeUpstream {
     const head = this.requestHead!;
     if (this.requestDone && !head.whole && this.body === null) return true;
     if (!this.requestDone) {
-      if (bodies.whole || this.down.protocol.pool === 'multiplex') {
+      if (bodies.whole || this.needsLength) {
         this.keepRequest();
         return false;
       }
@@ -218,6 +219,12 @@ export class Exchange extends ExchangeUpstream {
     if (bytes === null) return false;
     head.setBody(bytes);
     return true;
+  }
+
+  /** Frames tell the length of their content before it, so what replaces it has to be there whole. */
+  private get needsLength(): boolean {
+    const { pool, interleaves } = this.down.protocol;
+    return pool === 'multiplex' && interleaves !== true;
   }
 
   protected findRoute(): boolean {
@@ -459,7 +466,7 @@ export class Exchange extends ExchangeUpstream {
       head.setBody(bytes);
       return true;
     }
-    if (bodies.whole || this.down.protocol.pool === 'multiplex') {
+    if (bodies.whole || this.needsLength) {
       this.replyHead = head.keep();
       this.replyBody = new Gather();
       return false;

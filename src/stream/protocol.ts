@@ -23,8 +23,7 @@ export type ResetCode = ReasonCode;
  *
  * `id` (and `head.id`) of a request is what the codec wants to be told when it is answered: the peer's id, or a number the codec made
  * where the wire has none but answers keep an order (Redis, see ordered-replies.ts); HTTP/1, one exchange at a time, passes 0. Of a
- * reply it is the id that `encodeRequest` was given, read back from the wire or paired by order. Content belongs to the message begun
- * last. Ids are 0 or more; -1 means that none is known, in `onError` only.
+ * reply it is the id that `encodeRequest` was given, read back from the wire or paired by order. Ids are 0 or more; -1 means that none is known, in `onError` only.
  */
 export interface CodecSink {
   /** A request (or oneway) began; `last` means that nothing of it follows. On either role where peers may originate both ways. */
@@ -38,7 +37,7 @@ export interface CodecSink {
   /** The peer's heartbeat; answered by the sink with `codec.pong(out, head)`. */
   onPing(head: Head): void;
   onPong(id: number): void;
-  /** The peer asks for no new exchanges. Those that run may finish; what it will not answer the codec ends by `onReset(id, 'host-goaway')`. */
+  /** The peer asks for no new exchanges. Those that run may finish; what it will not answer the codec ends afterwards by `onReset(id, 'host-goaway')`. */
   onGoAway(): void;
   /**
    * Bytes are malformed or over a limit: decoding has stopped for good. `id` names the exchange to be refused where one is known (also a
@@ -120,6 +119,11 @@ export interface Protocol {
   readonly name: string;
   /** How exchanges use connections unless the cluster says otherwise; `multiplex` also says that the codec tells several at once apart, by ids or by order. */
   readonly pool: PoolKind;
+  /**
+   * True where pieces of several messages come in any mix (HTTP/2): content is then found by the id of its exchange, and long requests
+   * share their connection. Otherwise content belongs to the message begun last.
+   */
+  readonly interleaves?: boolean;
   /** Bytes that `match` needs at most before it answers yes or no. */
   readonly matchBytes: number;
   match(buf: Uint8Array, start: number, end: number): Match;

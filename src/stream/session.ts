@@ -72,6 +72,8 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   closed = false;
 
   private readonly ids: boolean;
+  /** Downstream, where messages come in pieces of any mix: exchanges whose request is not complete, by their ids. */
+  private readonly mixed: Map<number, Exchange> | null;
   private single: Exchange | null = null;
   private table: IdTable | null = null;
   /** The exchange whose content is arriving. */
@@ -100,6 +102,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     this.protocol = protocol;
     this.codec = protocol.codec(role);
     this.ids = protocol.pool === 'multiplex';
+    this.mixed = protocol.interleaves === true ? new Map() : null;
     this.listener = listener;
     this.pool = pool;
     this.memo = listener === null ? null : new VhostMemo();
@@ -356,6 +359,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
 
   removeIncoming(exchange: Exchange): void {
     if (this.current === exchange && !this.currentIsReply) this.current = null;
+    if (this.mixed !== null) this.mixed.delete(exchange.downId);
     if (exchange.prev !== null) exchange.prev.next = exchange.next;
     else this.incoming = exchange.next;
     if (exchange.next !== null) exchange.next.prev = exchange.prev;
@@ -427,6 +431,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     if (!last) {
       this.current = exchange;
       this.currentIsReply = false;
+      if (this.mixed !== null) this.mixed.set(head.id, exchange);
     }
     if (this.listener === null) exchange.beginReverse(this, this.peer, head, last);
     else exchange.begin(this, this.listener, head, last);
@@ -447,7 +452,17 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     exchange.onReply(this, head, last);
   }
 
-  onData(_id: number, buf: Uint8Array, start: number, end: number, last: boolean): void {
+  /** Makes the exchange that a piece belongs to the current one; false where there is none. */
+  private turnTo(id: number): boolean {
+    const exchange = this.listener !== null ? this.mixed!.get(id) : this.table?.get(id);
+    if (exchange === undefined || exchange === null) return false;
+    this.current = exchange;
+    this.currentIsReply = this.listener === null;
+    return true;
+  }
+
+  onData(id: number, buf: Uint8Array, start: number, end: number, last: boolean): void {
+    if (this.mixed !== null && !this.turnTo(id)) return;
     const exchange = this.current;
     if (exchange === null) return;
     if (last && !this.codec.tunnel) this.current = null;
@@ -455,7 +470,8 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     else exchange.onRequestData(buf, start, end, last);
   }
 
-  onTrailers(_id: number, head: Head): void {
+  onTrailers(id: number, head: Head): void {
+    if (this.mixed !== null && !this.turnTo(id)) return;
     const exchange = this.current;
     if (exchange === null) return;
     this.current = null;
