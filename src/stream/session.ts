@@ -15,18 +15,13 @@ import type { Quarantine } from './pool/multiplex.js';
 import type { MessagePool } from './pool/pool.js';
 import type { Codec, CodecSink, Protocol, Role } from './protocol.js';
 import { VhostMemo } from './router.js';
+import { MAX_UNSENT, SLOW_READER_MS, SlowReader } from './slow-reader.js';
 
 /** How long a client has to answer our FIN while draining, ms. */
 const LINGER_MS = 500;
 
 const HEAD = 1;
 const IDLE = 2;
-const SLOW = 3;
-
-/** Unsent bytes of one client above which its connection is closed: nothing may hold more memory than this. */
-export const MAX_UNSENT = 32 * 1024 * 1024;
-/** A client that takes none of its waiting bytes for this long is closed, ms. */
-export const SLOW_READER_MS = 30_000;
 
 /** Depth of server-side decodes on the stack; a session is not decoded again inside another's (heads are shared per thread). */
 let decoding = 0;
@@ -84,9 +79,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   private readonly idle: Deadline;
   private readonly idleLimit: number;
   private headDeadline: Deadline | null = null;
-  private slowDeadline: Deadline | null = null;
-  /** Bytes the peer had taken when it was looked at last. */
-  private slowTaken = 0;
+  private slow: SlowReader | null = null;
   private beat: Heartbeat | null = null;
   private failed = false;
   private endAfterReply = false;
@@ -191,7 +184,8 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     return this.connection.unsent + this.codec.held;
   }
 
-  private get taken(): number {
+  /** Bytes that the peer has taken. */
+  get taken(): number {
     return this.connection.appended - this.connection.unsent;
   }
 
@@ -213,7 +207,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   onDrain(connection: Connection): void {
     if (this.behind) return;
     this.stopped = false;
-    if (this.slowDeadline !== null) this.slowDeadline.cancel();
+    this.slow?.cancel();
     connection.resume(PAUSE_MEMORY);
     const list = this.waiters;
     if (list === null) return;
@@ -226,7 +220,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     this.closed = true;
     this.idle.cancel();
     this.headDeadline?.cancel();
-    this.slowDeadline?.cancel();
+    this.slow?.cancel();
     this.beat?.cancel();
     this.quarantine?.cancel();
     const list = this.waiters;
@@ -407,14 +401,11 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
       this.closeSlow();
       return;
     }
-    if (this.slowDeadline === null) this.slowDeadline = new Deadline(this, SLOW);
-    if (!this.slowDeadline.armed) {
-      this.slowTaken = this.taken;
-      this.slowDeadline.set(SLOW_READER_MS);
-    }
+    if (this.slow === null) this.slow = new SlowReader(this);
+    this.slow.watch();
   }
 
-  private closeSlow(): void {
+  closeSlow(): void {
     this.over = true;
     const error = new SluiceError('slow-reader', { ms: SLOW_READER_MS, bytes: this.unsent });
     for (let e = this.incoming; e !== null; e = this.incoming) e.downstreamGone('slow-reader', error.context);
@@ -537,8 +528,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   onDeadline(kind: number): void {
     if (this.closed) return;
     if (kind === IDLE) this.onIdle();
-    else if (kind === HEAD) this.onError(-1, 'head-timeout', { ms: this.listener!.timeouts.head });
-    else this.onSlow();
+    else this.onError(-1, 'head-timeout', { ms: this.listener!.timeouts.head });
   }
 
   /** One timer for the life of the connection: it looks at when something last ended instead of being moved each time. */
@@ -556,15 +546,6 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     const left = busy ? limit : this.lastActive + limit - now();
     if (left > 0) this.idle.set(left);
     else this.connection.close();
-  }
-
-  private onSlow(): void {
-    const taken = this.taken;
-    if (taken === this.slowTaken) this.closeSlow();
-    else {
-      this.slowTaken = taken;
-      this.slowDeadline!.set(SLOW_READER_MS);
-    }
   }
 
   // === drain

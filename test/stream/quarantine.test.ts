@@ -8,7 +8,7 @@ import { HIGH_WATER } from '../../src/network/connection.js';
 import { QUARANTINE_MS } from '../../src/stream/pool/multiplex.js';
 import { buildFrame, buildHeaders } from '../../src/stream/protocol/bolt/frame.js';
 import { BoltProtocol } from '../../src/stream/protocol/bolt/protocol.js';
-import { MAX_UNSENT, SLOW_READER_MS } from '../../src/stream/session.js';
+import { MAX_UNSENT, SLOW_READER_MS } from '../../src/stream/slow-reader.js';
 import type { FakeWire } from '../support/fake-wire.js';
 import { Lab, type LabOptions } from '../support/stream-lab.js';
 
