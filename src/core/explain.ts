@@ -21,7 +21,7 @@ const withNames = (text: string): string => text.replace(/%([a-z_]+)%/g, '<$1>')
 const codes = Object.keys(reasons) as ReasonCode[];
 
 /** What a reason code means, in several lines; for an unknown code, the nearest ones. */
-export function explain(code: string): string {
+export function explain(code: string, columns: readonly ReasonColumn[] = []): string {
   const wanted = code.trim();
   if (!isReasonCode(wanted)) {
     const near = nearest(wanted, codes, 3);
@@ -36,6 +36,7 @@ export function explain(code: string): string {
     `  where    ${whereText[reason.where]}`,
     `  retried  ${retryText[reason.retry]}`,
     `  reply    ${reason.http === 0 ? 'none: the connection is closed' : `HTTP ${reason.http}`}${reason.flag === '-' ? '' : `, response flag ${reason.flag} as in Envoy's logs`}`,
+    ...columns.map((c) => `  ${c.title.padEnd(8)} status ${c.value(wanted, reason)}`),
     `  advice   ${reason.advice}`,
     '',
   ].join('\n');
@@ -70,7 +71,8 @@ export function errorsDocument(columns: readonly ReasonColumn[] = []): string {
     '  `reused-only`: the connection had served before and died without a byte of a reply. `safe`: the other side said that it did',
     '  not do the work.',
     '- **Flag**: the response flag that Envoy logs for the same cause; `-` where it has none.',
-    '- **HTTP**: status of the reply; `-` where no reply can be sent any more.',
+    '- **HTTP**: status of the reply; `-` where no reply can be sent any more. The columns behind it: the status of the same reply in',
+    '  the other protocols.',
   ];
   for (const where of Object.keys(whereText) as Where[]) {
     lines.push('', `## ${where}`, '', `Cause: ${whereText[where].replace(/^\w+ \((.*)\)$/, '$1')}.`, '');
