@@ -8,15 +8,15 @@ const file = `${root}docs/errors.md`;
 
 // The table is TypeScript: bundled in memory, so that the script works on a checkout that was never built.
 const bundle = await build({
-  stdin: { contents: "export { errorsDocument } from './src/core/explain.ts'; export { replyColumns } from './src/reply-columns.ts';", resolveDir: root },
+  stdin: { contents: "export { errorsDocument } from './src/core/explain.ts'; export { replyColumns } from './src/stream/reply-columns.ts'; export { catalog } from './src/catalog.ts';", resolveDir: root },
   bundle: true,
   write: false,
   platform: 'node',
   format: 'esm',
   logLevel: 'warning',
 });
-const { errorsDocument, replyColumns } = await import(`data:text/javascript;base64,${Buffer.from(bundle.outputFiles[0].text).toString('base64')}`);
-const wanted = errorsDocument(replyColumns());
+const { errorsDocument, replyColumns, catalog } = await import(`data:text/javascript;base64,${Buffer.from(bundle.outputFiles[0].text).toString('base64')}`);
+const wanted = errorsDocument(replyColumns(catalog));
 
 if (process.argv.includes('--check')) {
   const found = await readFile(file, 'utf8').catch(() => '');

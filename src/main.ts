@@ -42,10 +42,10 @@ async function main(words: readonly string[]): Promise<number | null> {
     }
     case 'explain': {
       const { explain, explainAll } = await import('./core/explain.js');
-      const [{ isReasonCode }, { replyColumns }] = await Promise.all([import('./core/reason.js'), import('./reply-columns.js')]);
+      const [{ isReasonCode }, { replyColumns }, { catalog }] = await Promise.all([import('./core/reason.js'), import('./stream/reply-columns.js'), import('./catalog.js')]);
       const [code] = command.operands;
       const known = code === undefined || isReasonCode(code.trim());
-      (known ? to.out : to.err)(code === undefined ? explainAll() : explain(code, replyColumns()));
+      (known ? to.out : to.err)(code === undefined ? explainAll() : explain(code, replyColumns(catalog)));
       return known ? DONE : MISUSED;
     }
     case 'call': {
