@@ -1,7 +1,8 @@
 // TLS contexts out of configured files, for both sides: chosen by server name, read again when files change, the last good ones kept.
 import { createHash, hkdfSync, randomBytes, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
-import { createSecureContext, type SecureContext, type SecureContextOptions, type SecureVersion } from 'node:tls';
+import type { SecureContext, SecureContextOptions, SecureVersion } from 'node:tls';
+import { createSecureContext } from 'node:tls';
 import type { Log } from '../core/log.js';
 import { SluiceError } from '../core/reason.js';
 import type { ClientTlsConfig, ServerTlsConfig, TlsVersion } from './tls-config.js';
