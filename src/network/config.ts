@@ -27,7 +27,7 @@ export function listenerShape(filter: (kind: 'listener-filter' | 'network-filter
       'How long clients may take.',
     ),
     backlog: option(integer(1, 65_535), { default: 4096, doc: 'Connections that the system completes before they are accepted; it has a limit of its own (net.core.somaxconn). Default 4096.' }),
-    max_connection_age: option(duration(0), { doc: 'Age, varied by a tenth, at which a client is asked to connect anew, so that load moves to new instances; protocols without a way to ask are left alone. Default 0: never.' }),
+    max_connection_age: option(duration(0), { doc: 'Age, varied by a tenth, at which a client is asked to connect anew, so that load moves to new instances; where the protocol has no way to ask, the connection ends when it has been quiet for a second. Default 0: never.' }),
   };
 }
 

@@ -87,6 +87,8 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   private stopped = false;
   /** The connection is being closed by us: what else it brings is dropped. */
   private over = false;
+  /** The connection is too old: it ends at the next quiet moment. */
+  private leaving = false;
   /** What it brought is malformed: it closes when the requests before that are answered. */
   private refused = false;
 
@@ -375,7 +377,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
       return;
     }
     this.relieve();
-    if (this.incomingCount === 0 && this.listener !== null && this.listener.draining) this.idle.set(this.listener.drainIdle);
+    if (this.incomingCount === 0 && this.listener !== null && (this.leaving || this.listener.draining)) this.idle.set(this.listener.drainIdle);
     if (this.connection.carried > 0 || this.endAfterReply) this.goOn();
   }
 
@@ -533,7 +535,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
 
   /** One timer for the life of the connection: it looks at when something last ended instead of being moved each time. */
   private onIdle(): void {
-    const draining = this.listener !== null && this.listener.draining;
+    const draining = this.listener !== null && (this.leaving || this.listener.draining);
     const busy = this.incomingCount > 0 || this.outgoingCount > 0 || this.peer !== null;
     if (draining && !busy) {
       this.connection.end();
@@ -557,10 +559,10 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     if (this.incomingCount === 0) this.idle.set(this.listener!.drainIdle);
   }
 
-  /** Asks the client to connect anew; ends the connection once nothing runs on it. */
+  /** Asks the client to connect anew where the protocol can; ends the connection once nothing has run on it for a moment. */
   retire(): void {
-    if (this.closed) return;
-    if (!this.codec.encodeGoAway(this.connection) && this.incomingCount === 0) this.connection.end();
+    this.leaving = true;
+    this.drain();
   }
 
   /** Ends everything now for a reason of the proxy's own, which clients get to read where their replies have not begun. */

@@ -6,12 +6,12 @@ import { accepts, get, open, serveHttp, serveRaw } from '../support/http.js';
 import { freePorts, start, until } from '../support/sluice.js';
 import { openBolt, serveBolt } from './bolt-peer.js';
 
-const config = (ports: readonly number[], upstreams: { http: number; bolt: number; tcp: number }, drain: string): string => `
+const config = (ports: readonly number[], upstreams: { http: number; bolt: number; tcp: number }, drain: string, goaway = false): string => `
 drain_timeout: ${drain}
 access_log: {format: "%protocol% %operation% %response_code% %reason%"}
 listeners:
   - {name: http, address: "127.0.0.1:${ports[0]}", protocol: http1, cluster: http}
-  - {name: bolt, address: "127.0.0.1:${ports[1]}", protocol: bolt, cluster: bolt}
+  - {name: bolt, address: "127.0.0.1:${ports[1]}", protocol: bolt, cluster: bolt, options: {goaway: ${goaway}}}
   - {name: tcp, address: "127.0.0.1:${ports[2]}", protocol: tcp, cluster: tcp}
 clusters:
   - {name: http, hosts: "127.0.0.1:${upstreams.http}"}
@@ -27,7 +27,7 @@ test('a drain tells every peer, serves who still comes, finishes what runs and e
   const tcp = await serveRaw(t, (socket) => socket.pipe(socket));
   const ports = await freePorts(3);
   const [httpPort, boltPort, tcpPort] = ports as [number, number, number];
-  const sluice = await start(t, { config: config(ports, { http: http.port, bolt: bolt.port, tcp: tcp.port }, '30s') });
+  const sluice = await start(t, { config: config(ports, { http: http.port, bolt: bolt.port, tcp: tcp.port }, '30s', true) });
 
   const idle = await open(t, httpPort);
   idle.send('GET /idle HTTP/1.1\r\nhost: x\r\n\r\n');
@@ -150,6 +150,40 @@ test('what outlives drain_timeout is cut: HTTP and Bolt clients get the reason w
   );
   assert.match(sluice.lines.find((line) => line.startsWith('tcp'))!, /drain-deadline$/);
   assert.match(sluice.stderr, /the drain deadline passed/);
+});
+
+test('Bolt clients that know no go-away are served until they have been quiet for a second, then their connections end in order', { timeout: 60_000 }, async (t) => {
+  const calls: (() => void)[] = [];
+  const bolt = await serveBolt(t, ({ content }, answer) => (content.toString() === 'slow' ? calls.push(() => answer('slow done')) : answer(`echo ${content.toString()}`)));
+  const ports = await freePorts(3);
+  const sluice = await start(t, { config: config(ports, { http: bolt.port, bolt: bolt.port, tcp: bolt.port }, '30s') });
+  const busy = await openBolt(t, ports[1]!);
+  const call = busy.request('slow');
+  const quiet = await openBolt(t, ports[1]!);
+  const regular = await openBolt(t, ports[1]!);
+  assert.equal((await quiet.call('hello')).content.toString(), 'echo hello');
+  await until('the slow call runs', () => calls.length === 1);
+  sluice.kill('SIGTERM');
+  await until('it drains', async () => (await sluice.get('/ready')).status === 503);
+  const late = await openBolt(t, ports[1]!);
+  let n = 0;
+  while (!quiet.raw.ended || !late.raw.ended) {
+    assert.ok(++n < 50, 'the quiet connections end');
+    assert.equal((await regular.call(`call ${n}`)).content.toString(), `echo call ${n}`);
+    await new Promise((r) => setTimeout(r, 100));
+  }
+  assert.ok(n > 5, `after ${n} calls: not at once`);
+  assert.ok(!regular.raw.ended && !busy.raw.ended, 'the others are served on');
+  calls[0]!();
+  assert.equal((await busy.reply(call)).content.toString(), 'slow done');
+  for (const client of [quiet, late, regular, busy]) {
+    await client.raw.whenEnded(5000);
+    client.read();
+    assert.deepEqual(client.others, [], 'no frame that a client could misunderstand');
+    client.raw.end();
+  }
+  assert.equal(await sluice.exited, 0);
+  assert.deepEqual(sluice.lines.filter((line) => !/ 200 -$/.test(line)), []);
 });
 
 test('a second SIGTERM ends at once', { timeout: 30_000 }, async (t) => {

@@ -5,6 +5,7 @@ import { FakeClock } from '../../src/core/clock-fake.js';
 import { setClock } from '../../src/core/clock.js';
 import { BoltProtocol } from '../../src/stream/protocol/bolt/protocol.js';
 import { buildFrame, buildHeaders } from '../../src/stream/protocol/bolt/frame.js';
+import type { FakeWire } from '../support/fake-wire.js';
 import { Lab } from '../support/stream-lab.js';
 
 const NONE = { connections: 0, pending: 0, requests: 0, retries: 0, activeRequests: 0, pendingRequests: 0, listenerActive: 0, hostsActive: 0 };
@@ -267,6 +268,51 @@ test('on shared connections a host that calls gets an error instead of silence',
   assert.equal(idOf(got), 5);
   assert.notEqual(statusOf(got), 0);
 });
+
+/** Whether the proxy has ended this connection, once what it wrote is flushed. */
+function over(wire: FakeWire): boolean {
+  wire.connection.flush();
+  return wire.ended;
+}
+
+for (const how of ['age', 'drain'] as const) {
+  test(`without go-away frames a connection ends, by ${how}, only after a quiet second, whatever runs on it`, () => {
+    const clock = new FakeClock();
+    const restore = setClock(clock);
+    try {
+      const l = lab({ timeouts: { head: 10_000, idle: 0 } });
+      const busy = l.client();
+      busy.feed(request({ id: 1, timeout: 60_000 }));
+      const idle = l.client();
+      if (how === 'age') for (const c of [busy, idle]) l.listener.retire(c.connection);
+      else l.listener.drain();
+      assert.equal(busy.take().length + idle.take().length, 0, 'nothing is said');
+      clock.advance(900);
+      // A request in time: the second begins anew behind its reply.
+      idle.feed(request({ id: 2 }));
+      const up = l.upstream();
+      const sent = up.take();
+      const [first, second] = [idOf(sent), idOf(sent, request({ id: 1 }).length)];
+      clock.advance(900);
+      up.feed(reply({ id: second, content: 'of two' }));
+      assert.deepEqual(idle.take(), reply({ id: 2, content: 'of two' }));
+      clock.advance(900);
+      assert.ok(!over(idle));
+      clock.advance(200);
+      assert.ok(over(idle), 'quiet for a second');
+      clock.advance(20_000);
+      assert.ok(!over(busy) && !busy.destroyed, 'its call still runs');
+      up.feed(reply({ id: first, content: 'of one' }));
+      assert.deepEqual(busy.take(), reply({ id: 1, content: 'of one' }));
+      clock.advance(1100);
+      assert.ok(over(busy));
+      assert.deepEqual(l.finished.map((f) => f.code), ['', '']);
+      zero(l, 1);
+    } finally {
+      restore();
+    }
+  });
+}
 
 test('a client that does not read stops being read, its memory is bounded, and others are served', () => {
   const l = lab();

@@ -12,7 +12,7 @@ import {
 import { BoltHead } from './head.js';
 import { DRAFT } from './hessian.js';
 import { buildLocalReply, mirrorOfFrame } from './local-reply.js';
-import { httpOfStatus } from './status.js';
+import { httpOfReply } from './status.js';
 
 /** Frames up to this size are gathered and delivered whole; longer ones pass in pieces. */
 export const MAX_WHOLE = 256 * 1024;
@@ -44,7 +44,7 @@ export class BoltCodec implements Codec {
 
   private queue: FrameQueue | null = null;
 
-  constructor(role: Role, maxFrame = DEFAULT_MAX_FRAME, goAway = true) {
+  constructor(role: Role, maxFrame = DEFAULT_MAX_FRAME, goAway = false) {
     this.role = role;
     this.maxFrame = maxFrame;
     this.goAway = goAway;
@@ -135,7 +135,7 @@ export class BoltCodec implements Codec {
         head.kind = REPLY;
         head.timeout = 0;
         head.rawStatus = status;
-        head.status = status === 0 ? 200 : httpOfStatus(status);
+        head.status = status === 0 ? 200 : httpOfReply(head, status);
       } else {
         const timeout = i32(buf, p + fixed - 12);
         head.kind = type === TYPE_ONEWAY ? ONEWAY : REQUEST;
@@ -307,7 +307,7 @@ export class BoltCodec implements Codec {
     this.put(out, this.control(TYPE_RESPONSE, COMMAND_HEARTBEAT, head.id, head.ver1, switches, head.codec, 0, head.proto, EMPTY));
   }
 
-  /** Written as v1 always: no reader of v2 knows the command. Its id means nothing. */
+  /** Written as v1 always: no reader of v2 knows the command. Its id means nothing. Off by default: SOFABolt's Java client closes at once. */
   encodeGoAway(out: Output): boolean {
     if (!this.goAway) return false;
     this.put(out, this.control(TYPE_REQUEST, COMMAND_GOAWAY, 0, 1, 0, CODEC_HESSIAN2, 0, V1, NULL));

@@ -6,7 +6,7 @@ import {
 } from './frame.js';
 import type { BoltHead } from './head.js';
 import { DRAFT, FINAL, HessianWriter, type Dialect } from './hessian.js';
-import { SUCCESS, statusOfHttp, statusOfReason } from './status.js';
+import { REASON_HEADER, SUCCESS, statusOfHttp, statusOfReason } from './status.js';
 
 const classException = Buffer.from(CLASS_EXCEPTION);
 const classResponse = Buffer.from(CLASS_RESPONSE);
@@ -37,7 +37,8 @@ export function mirrorOfFrame(buf: Uint8Array, at: number, dialect: Dialect): nu
  *
  * Any other status: what SOFABolt's own server sends for a failure, an RpcServerException in Hessian, whatever the request's codec
  * (the frame says which codec it is in). The Node client shows its text under every status, the Java client under "server exception".
- * Protobuf is the exception: there both clients read plain text, and a header says that it is an error.
+ * Protobuf is the exception: there both clients read plain text, and a header says that it is an error. The code of the reason is a
+ * header too.
  */
 export function buildLocalReply(id: number, reply: LocalReply): Buffer {
   const mirror = reply.mirror < 0 ? pack(V1, 1, CODEC_HESSIAN2, 0, DRAFT) : reply.mirror;
@@ -59,7 +60,10 @@ export function buildLocalReply(id: number, reply: LocalReply): Buffer {
       content = serverException(dialect, text);
     }
   }
-  const headers = protobuf ? [['sofa_head_response_error', status === SUCCESS ? 'false' : 'true'] as const, ...reply.headers] : reply.headers;
+  const headers: (readonly [string, string])[] = [];
+  if (protobuf) headers.push(['sofa_head_response_error', status === SUCCESS ? 'false' : 'true']);
+  if (reasons[reply.code].kind !== 'ok') headers.push([REASON_HEADER, reply.code]);
+  headers.push(...reply.headers);
   return buildFrame({
     proto: (mirror >> 18) & 3,
     ver1: (mirror >> 16) & 3,

@@ -9,8 +9,8 @@ const doc = 'SOFABolt v1 and v2, as spoken by SOFARPC: requests, one-way request
 const schema = section({
   max_frame: option(size(DEFAULT_MAX_FRAME), { doc: 'Largest frame accepted. A larger one is refused and its connection closed.' }),
   goaway: option(flag(), {
-    default: true,
-    doc: 'Whether clients are sent a go-away frame when the listener drains. Clients of SOFABolt that do not know the command close the connection at once, with the calls that run on it.',
+    default: false,
+    doc: 'Whether clients are sent a go-away frame when the listener drains or their connection reaches its age. For listeners whose clients are proxies (Sluice, MOSN): these finish what runs and go elsewhere. Java clients of SOFABolt do not know the command and close the connection at once, with the calls that run on it; without the frame a connection is ended when it has been quiet for a second. Default false.',
   }),
 }, 'Options of the protocol bolt.');
 

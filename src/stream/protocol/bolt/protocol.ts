@@ -14,11 +14,11 @@ import { statusOfReason } from './status.js';
 export interface BoltOptions {
   /** Largest frame accepted, bytes. */
   readonly max_frame: number;
-  /** Whether a draining listener sends go-away frames. */
+  /** Whether clients are sent go-away frames, which proxies understand and SOFABolt's own clients do not. */
   readonly goaway: boolean;
 }
 
-export const defaultOptions: BoltOptions = { max_frame: DEFAULT_MAX_FRAME, goaway: true };
+export const defaultOptions: BoltOptions = { max_frame: DEFAULT_MAX_FRAME, goaway: false };
 
 export class BoltProtocol implements Protocol {
   readonly name = 'bolt';

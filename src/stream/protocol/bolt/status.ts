@@ -1,5 +1,6 @@
 // Statuses of Bolt responses: their names, the HTTP-like status each stands for, and the status the proxy answers a reason with.
-import { reasons, type ReasonCode, type ReasonKind } from '../../../core/reason.js';
+import { isReasonCode, reasons, type ReasonCode } from '../../../core/reason.js';
+import { headerName, type Head } from '../../head.js';
 
 export const SUCCESS = 0;
 export const ERROR = 1;
@@ -43,6 +44,17 @@ export function httpOfStatus(status: number): number {
   }
 }
 
+/** Carries the code of the reason in a reply that the proxy made itself, as in HTTP. */
+export const REASON_HEADER = 'x-sluice-reason';
+const reasonHeader = headerName(REASON_HEADER);
+
+/** The HTTP-like status of a reply that is no success: that of its reason where another Sluice made it, so that both agree on what to retry. */
+export function httpOfReply(head: Head, status: number): number {
+  const code = status === SERVER_EXCEPTION || status === SERVER_BUSY || status === TIMEOUT ? head.get(reasonHeader) : undefined;
+  if (code !== undefined && isReasonCode(code) && reasons[code].http >= 400) return reasons[code].http;
+  return httpOfStatus(status);
+}
+
 /** The Bolt status for an HTTP-like one: replies whose status the configuration chose, not a reason. */
 export function statusOfHttp(http: number): number {
   if (http < 400) return http >= 200 && http < 300 ? SUCCESS : SERVER_EXCEPTION;
@@ -59,30 +71,16 @@ export function statusOfHttp(http: number): number {
 }
 
 /**
- * What SOFABolt's Java client makes of each: 7 InvokeTimeoutException, 4 InvokeServerBusyException, 16 ConnectionClosedException,
- * 9 CodecException, 2 InvokeServerException with our sentence as its cause (the only one whose content it reads); the others
- * InvokeException naming the status. The Node client shows the sentence for every status.
- */
-const byKind: Readonly<Record<ReasonKind, number>> = {
-  'ok': SUCCESS,
-  'bad-request': CODEC_EXCEPTION,
-  'forbidden': SERVER_EXCEPTION,
-  'not-found': NO_PROCESSOR,
-  'too-large': SERVER_EXCEPTION,
-  'limited': SERVER_BUSY,
-  'overload': SERVER_BUSY,
-  'unavailable': CONNECTION_CLOSED,
-  'timeout': TIMEOUT,
-  'bad-reply': COMMUNICATION_ERROR,
-  'internal': SERVER_EXCEPTION,
-  'cancelled': CONNECTION_CLOSED,
-};
-
-/**
- * The status of a reply for this reason. A reason that is safe to repeat elsewhere (draining, a host going away) is "busy" whatever
- * its kind: SOFARPC's failover repeats calls that ended with it.
+ * The status of a reply for this reason. SOFABolt's Java client reads the content of "server exception" only (InvokeServerException, our
+ * sentence in its cause); of every other status it shows the bare name, and "connection closed" or "codec exception" for a fault behind
+ * the proxy would send people to the wrong connection. So all reasons are server exceptions, but for two whose status SOFARPC acts
+ * upon: its failover repeats calls that ended with "busy" or "timeout", and throws a SofaTimeOutException for the latter. Busy is also
+ * said where nothing was done and another instance may do it (draining, a host going away). The Node client shows the sentence for
+ * every status; a proxy in front finds the reason in REASON_HEADER.
  */
 export function statusOfReason(code: ReasonCode): number {
-  const reason = reasons[code];
-  return reason.retry === 'safe' ? SERVER_BUSY : byKind[reason.kind];
+  const { kind, retry } = reasons[code];
+  if (kind === 'ok') return SUCCESS;
+  if (retry === 'safe' || kind === 'limited' || kind === 'overload') return SERVER_BUSY;
+  return kind === 'timeout' ? TIMEOUT : SERVER_EXCEPTION;
 }

@@ -197,7 +197,7 @@ describe('long frames', () => {
       codec.encodeData(out, 1, pattern(300_000), 0, 300_000, true);
       const { heads, errors } = decodeAll(out.take(), 'client');
       assert.equal(errors, 0);
-      assert.deepEqual(heads.map((h) => [h.id, h.rawStatus, h.proto]), [[1, 0, head.proto], [2, 16, head.proto]]);
+      assert.deepEqual(heads.map((h) => [h.id, h.rawStatus, h.proto]), [[1, 0, head.proto], [2, 2, head.proto]]);
       assert.equal(codec.mustClose, false);
       codec.encodeReply(out, head, 3, false);
       assert.equal(codec.encodeReset(out, 3, 'reply-cut'), false);

@@ -5,11 +5,12 @@ import { BlockOutput } from '../../../../src/core/bytes.js';
 import { isReasonCode, reasons, type ReasonCode } from '../../../../src/core/reason.js';
 import { headerName } from '../../../../src/stream/head.js';
 import { BoltCodec } from '../../../../src/stream/protocol/bolt/codec.js';
+import { buildHeaders } from '../../../../src/stream/protocol/bolt/frame.js';
 import type { BoltHead } from '../../../../src/stream/protocol/bolt/head.js';
 import { HessianObject, HessianReader } from '../../../../src/stream/protocol/bolt/hessian.js';
 import { BoltProtocol } from '../../../../src/stream/protocol/bolt/protocol.js';
 import type { LocalReply } from '../../../../src/stream/protocol.js';
-import { checked, pattern, requestFrame } from './frames.js';
+import { checked, pattern, replyFrame, requestFrame } from './frames.js';
 import { type PeerPacket, layouts, read, request, setHessianVersion, v1 } from './peer.js';
 import { decodeAll } from './recorder.js';
 
@@ -97,6 +98,28 @@ describe('to a client of sofa-bolt-node', () => {
   });
 });
 
+describe('to a proxy in front', () => {
+  test('every reason keeps its code and its HTTP-like status, whatever Bolt status it travels under', () => {
+    for (const code of Object.keys(reasons)) {
+      assert.ok(isReasonCode(code));
+      const { http, kind } = reasons[code];
+      for (const parts of [{}, checked, { codec: 11 }]) {
+        const head = decoded(replyTo(requestFrame(parts), { code, status: http }));
+        assert.equal(head.get(headerName('x-sluice-reason')), kind === 'ok' ? undefined : code);
+        if (http >= 400) assert.equal(head.status, http, code);
+        else if (kind !== 'ok') assert.ok(head.status >= 500, code);
+      }
+    }
+  });
+
+  test('only a known reason of a failure counts: a host may send the header too', () => {
+    const said = (status: number, reason: string): number => {
+      return decoded(replyFrame({ timeoutOrStatus: status, headers: buildHeaders([['x-sluice-reason', reason]]) })).status;
+    };
+    assert.deepEqual([said(2, 'no-route'), said(2, 'never heard of'), said(2, 'filter-replied'), said(2, 'toString'), said(0, 'no-route'), said(16, 'no-route')], [404, 500, 500, 500, 200, 502]);
+  });
+});
+
 describe('to others', () => {
   test('an error under an unknown codec is Hessian, a result is the bytes', () => {
     const error = decoded(replyTo(requestFrame({ codec: 12 }), {}));
@@ -114,7 +137,7 @@ describe('to others', () => {
     const out = new BlockOutput();
     new BoltCodec('server').encodeLocalReply(out, 0xfffffff0, local({}));
     const head = decoded(out.take());
-    assert.deepEqual([head.proto, head.codec, head.rawStatus, head.id], [1, 1, 6, 0xfffffff0]);
+    assert.deepEqual([head.proto, head.codec, head.rawStatus, head.id], [1, 1, 2, 0xfffffff0]);
   });
 
   test('headers that do not fit are left out, long texts are cut', () => {

@@ -105,13 +105,13 @@ describe('control frames of the codec', () => {
 
   test('say go-away in a frame that it survives and we understand', async () => {
     const out = new BlockOutput();
-    assert.equal(new BoltCodec('server').encodeGoAway(out), true);
+    assert.equal(new BoltCodec('server', 1024, true).encodeGoAway(out), true);
     const bytes = out.take();
     assert.equal(bytes[0], 1);
     assert.equal(bytes.readUInt16BE(2), 100);
     assert.equal((await read(bytes))[0]!.packetType, 'request');
     assert.deepEqual(decodeAll(bytes, 'client').lines, ['goaway']);
-    assert.equal(new BoltCodec('server', 1024, false).encodeGoAway(out), false);
+    assert.equal(new BoltCodec('server').encodeGoAway(out), false);
     assert.equal(out.take().length, 0);
   });
 
