@@ -60,7 +60,6 @@ export class Server implements Operations {
   private reading!: Reading;
   private config_!: Config;
   private wanted = 0;
-  private built: readonly string[] = [];
   private started = false;
   /** Clusters are being changed by a configuration, which takes them to the workers as a whole. */
   private applying = false;
@@ -118,7 +117,7 @@ export class Server implements Operations {
     this.fleet.start(workers, this.levels);
     this.started = true;
     this.wanted = this.reading.version;
-    this.built = await this.fleet.configure(this.current());
+    await this.fleet.configure(this.current());
     const failures = this.failures();
     this.upstream.beginChecks();
     if (failures.length > 0) throw new Error(failures.join('; '));
@@ -280,7 +279,7 @@ export class Server implements Operations {
     } finally {
       this.applying = false;
     }
-    this.built = await this.fleet.configure(this.current());
+    await this.fleet.configure(this.current());
     const failures = this.failures();
     for (const failure of failures) log.error(failure);
     log.info({ version: this.wanted, refused: problems.length + failures.length }, 'the configuration was read again');
@@ -289,7 +288,7 @@ export class Server implements Operations {
 
   /** What of the configuration in force is not as it says. */
   private failures(): string[] {
-    return [...this.built, ...this.fleet.listeners.flatMap(({ state, error }) => (state === 'failed' ? [error] : []))];
+    return [...this.fleet.problems, ...this.fleet.listeners.flatMap(({ state, error }) => (state === 'failed' ? [error] : []))];
   }
 
   /** What of a newer configuration takes effect with the next start only. */

@@ -24,7 +24,6 @@ let levels: SharedLevels | null = null;
 let ticks: Int32Array | null = null;
 let self = 0;
 let plugins: readonly PluginConfig[] = [];
-let pluginGeneration = 0;
 let memoryLimit = 0;
 /** Memory is looked at in any case once it was limited: what was shut has to be opened again. */
 let memoryLimited = false;
@@ -67,7 +66,7 @@ async function build(version: Version): Promise<void> {
       const { importPlugins } = await import('./control/plugins.js');
       const manifests = await importPlugins(config.plugins);
       plugins = config.plugins;
-      plane!.useCatalog(own.with(manifests), ++pluginGeneration);
+      plane!.useCatalog(own.with(manifests));
     } catch (error) {
       problems.push(error instanceof Error ? error.message : String(error));
     }

@@ -9,12 +9,11 @@ import type { Connection } from '../network/connection.js';
 import type { Level } from '../network/filter.js';
 import { Listener } from '../network/listener.js';
 import type { ConnectionRecord } from '../network/record.js';
-import type { Cluster } from '../network/upstream/cluster.js';
 import { ClusterManager } from '../network/upstream/manager.js';
 import type { ClusterSnapshot } from '../network/upstream/snapshot.js';
 import { AccessLog, LineSinks, type WriteGate } from '../stream/access-log.js';
 import { FilterChain } from '../stream/chain.js';
-import type { StreamFilterManifest } from '../stream/filter.js';
+import type { StreamFilter, StreamFilterManifest } from '../stream/filter.js';
 import { MessageListener } from '../stream/listener.js';
 import { Upstreams } from '../stream/pool/upstreams.js';
 import type { Protocol, ProtocolManifest } from '../stream/protocol.js';
@@ -59,6 +58,10 @@ interface Served {
   logs: readonly AccessLog[];
   captures: Captures;
   protocolKey: string;
+  /** The version of the protocol in force. */
+  protocolFrom: ProtocolManifest | null;
+  /** Those of the filters, in their order. */
+  chainFrom: readonly StreamFilterManifest[];
   state: ListenerState['state'];
   error: string;
   /** Set while an address that could not be had is waited for. */
@@ -73,7 +76,8 @@ export class DataPlane {
   private readonly served = new Map<string, Served>();
   private readonly leaving = new Set<Served>();
   private catalog: Catalog;
-  private plugins = 0;
+  /** Which version of a plug-in a protocol comes from. */
+  private readonly madeBy = new WeakMap<Protocol, ProtocolManifest>();
   private draining = false;
   private full = false;
   /** Time that connections of a listener which is gone from the configuration may run on, ms. */
@@ -85,25 +89,28 @@ export class DataPlane {
     this.deps = deps;
     this.catalog = deps.catalog;
     this.clusters = new ClusterManager({ stats: deps.stats, levels: deps.levels, catalog: deps.catalog });
-    this.upstreams = new Upstreams((cluster) => this.protocolOf(cluster));
+    this.upstreams = new Upstreams(
+      (cluster, spoken) => (cluster.config.protocol === '' ? null : this.make(this.madeBy.get(spoken)!, cluster.config.options)),
+      (one, other) => this.madeBy.get(one) === this.madeBy.get(other),
+    );
     this.sinks = new LineSinks({ stats: deps.stats, log: deps.log.child('access-log'), gate: deps.gate });
   }
 
-  private protocolOf(cluster: Cluster): Protocol | null {
-    const { protocol, options } = cluster.config;
-    return protocol === '' ? null : this.makeProtocol(protocol, options);
-  }
-
-  private makeProtocol(name: string, options: unknown): Protocol {
+  private protocolManifest(name: string): ProtocolManifest {
     const manifest = this.catalog.find<ProtocolManifest>('protocol', name);
     if (manifest === undefined) throw new Error(`no protocol is called ${name}`);
-    return manifest.create(options);
+    return manifest;
   }
 
-  /** The plug-ins from now on: what is built later, and every filter chain when `generation` moved, is built from this catalog. */
-  useCatalog(catalog: Catalog, generation: number): void {
+  private make(manifest: ProtocolManifest, options: unknown): Protocol {
+    const protocol = manifest.create(options);
+    this.madeBy.set(protocol, manifest);
+    return protocol;
+  }
+
+  /** The plug-ins from now on: what is built later is built of these, and with the next configuration whatever was built of replaced ones. */
+  useCatalog(catalog: Catalog): void {
     this.catalog = catalog;
-    this.plugins = generation;
     this.clusters.useCatalog(catalog);
   }
 
@@ -173,6 +180,8 @@ export class DataPlane {
       logs: [],
       captures: new Captures(),
       protocolKey: '',
+      protocolFrom: null,
+      chainFrom: [],
       state: 'starting',
       error: '',
       retry: null,
@@ -211,7 +220,7 @@ export class DataPlane {
   /** Throws, and changes nothing, when a part of it cannot be made. */
   private update(served: Served, config: ListenerConfig, table: RouteTable | undefined): void {
     const commit = this.build(served, config, table);
-    served.network.update(config);
+    served.network.update(config, this.catalog);
     commit();
     served.config = config;
   }
@@ -224,13 +233,19 @@ export class DataPlane {
     if (isRaw(config)) return () => this.putLogs(served, config);
     if (table === undefined) throw new Error(`its route table ${config.routes} could not be built`);
     const protocolKey = JSON.stringify([config.protocol, config.options]);
-    const protocol = served.message !== null && served.protocolKey === protocolKey ? served.message.protocol : this.makeProtocol(config.protocol, config.options);
-    const chainKey = JSON.stringify([config.stream_filters, this.plugins]);
-    const chain = chainKey === served.chainKey ? served.chain : this.makeChain(config);
+    const protocolFrom = this.protocolManifest(config.protocol);
+    const sameProtocol = served.message !== null && served.protocolKey === protocolKey && served.protocolFrom === protocolFrom;
+    const protocol = sameProtocol ? served.message!.protocol : this.make(protocolFrom, config.options);
+    const chainKey = JSON.stringify(config.stream_filters);
+    const chainFrom = config.stream_filters.map(({ type }) => this.filterManifest(type));
+    const sameChain = chainKey === served.chainKey && chainFrom.every((manifest, i) => manifest === served.chainFrom[i]);
+    const chain = sameChain ? served.chain : makeChain(config, chainFrom);
     return () => {
       this.putLogs(served, config);
       served.protocolKey = protocolKey;
+      served.protocolFrom = protocolFrom;
       served.chainKey = chainKey;
+      served.chainFrom = chainFrom;
       served.chain = chain;
       const message = {
         name: config.name,
@@ -247,12 +262,10 @@ export class DataPlane {
     };
   }
 
-  private makeChain(config: ListenerConfig): FilterChain {
-    return new FilterChain(config.stream_filters.map(({ type, options }) => {
-      const manifest = this.catalog.find<StreamFilterManifest>('stream-filter', type);
-      if (manifest === undefined) throw new Error(`there is no stream filter ${type}`);
-      return manifest.create(options);
-    }));
+  private filterManifest(type: string): StreamFilterManifest {
+    const manifest = this.catalog.find<StreamFilterManifest>('stream-filter', type);
+    if (manifest === undefined) throw new Error(`there is no stream filter ${type}`);
+    return manifest;
   }
 
   private putLogs(served: Served, config: ListenerConfig): void {
@@ -393,13 +406,22 @@ export class DataPlane {
       for (const c of served.network.connections) show(c, 'downstream', served.config.name, served.config.protocol, active.get(c)?.incomingCount ?? 0);
     }
     for (const pools of this.upstreams.all()) {
-      for (const host of [...pools.cluster.hosts, ...pools.cluster.draining]) {
-        if (host.pool === null) continue;
-        for (const session of pools.poolOf(host).sessions) show(session.connection, 'upstream', pools.cluster.name, pools.protocol.name, session.outgoingCount);
-      }
+      for (const session of pools.sessions()) show(session.connection, 'upstream', pools.cluster.name, pools.protocol.name, session.outgoingCount);
     }
     return { connections, listeners: this.listeners(), clusters: this.clusters.load(), heapUsed: process.memoryUsage().heapUsed };
   }
+}
+
+/** Filters that were made are closed again when one of them cannot be made. */
+function makeChain(config: ListenerConfig, manifests: readonly StreamFilterManifest[]): FilterChain {
+  const made: StreamFilter[] = [];
+  try {
+    for (const [i, { options }] of config.stream_filters.entries()) made.push(manifests[i]!.create(options));
+  } catch (error) {
+    new FilterChain(made).retire();
+    throw error;
+  }
+  return new FilterChain(made);
 }
 
 function isRaw(config: ListenerConfig): boolean {
@@ -408,7 +430,7 @@ function isRaw(config: ListenerConfig): boolean {
 
 /** Whether a listener can go on with its sockets under the newer configuration. */
 function sameSocket(a: ListenerConfig, b: ListenerConfig): boolean {
-  return JSON.stringify([a.address, isRaw(a) ? a.protocol : '']) === JSON.stringify([b.address, isRaw(b) ? b.protocol : '']);
+  return a.protocol === b.protocol && JSON.stringify(a.address) === JSON.stringify(b.address);
 }
 
 const carried = new ExchangeRecord();

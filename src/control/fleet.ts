@@ -37,11 +37,13 @@ interface Member {
   state: WorkerState['state'];
   version: number;
   listeners: readonly ListenerState[];
+  /** What of its version it could not build. */
+  problems: readonly string[];
   lastTick: number;
   looks: number;
   startedAt: number;
   /** Called when the worker has built a version. */
-  built: ((problems: readonly string[]) => void) | null;
+  built: (() => void) | null;
   drained: (() => void) | null;
   ended: (() => void) | null;
 }
@@ -85,7 +87,7 @@ export class Fleet {
       const thread = this.ready ?? this.spawn();
       this.ready = null;
       const member: Member = {
-        self, thread, series: '', state: 'starting', version: 0, listeners: [], lastTick: -1, looks: 0, startedAt: now(),
+        self, thread, series: '', state: 'starting', version: 0, listeners: [], problems: [], lastTick: -1, looks: 0, startedAt: now(),
         built: null, drained: null, ended: null,
       };
       this.members.push(member);
@@ -122,8 +124,10 @@ export class Fleet {
     else if (message.type === 'built') {
       member.version = message.version;
       member.listeners = message.listeners;
+      member.problems = message.problems;
       if (member.state === 'starting') member.state = 'running';
-      member.built?.(message.problems);
+      if (member.built !== null) member.built();
+      else for (const problem of message.problems) this.deps.log.error({ worker: member.self }, problem);
     } else if (message.type === 'listeners') {
       member.listeners = message.listeners;
     } else if (message.type === 'drained') {
@@ -148,7 +152,7 @@ export class Fleet {
     if (this.stopping || this.draining) {
       if (!this.stopping) this.deps.log.error({ worker: member.self, code, livedMs: Math.round(lived) }, 'a worker ended while it drained');
       member.state = 'gone';
-      member.built?.([`worker ${member.self} ended`]);
+      member.built?.();
       member.drained?.();
       return;
     }
@@ -194,24 +198,31 @@ export class Fleet {
     for (const member of this.members) if (member.state !== 'gone') member.thread.postMessage(message);
   }
 
-  /** Has every worker build a version; resolves with what could not be built, once all have built or died. */
-  async configure(version: Version): Promise<string[]> {
-    const lists = await Promise.all(
-      this.members.map((member) => new Promise<readonly string[]>((resolve) => {
-        const done = (problems: readonly string[]): void => {
+  /** Has every worker build a version; resolves once all have built it, or died, or taken too long. What went wrong is in `problems`. */
+  async configure(version: Version): Promise<void> {
+    await Promise.all(
+      this.members.map((member) => new Promise<void>((resolve) => {
+        const done = (): void => {
           clock.clearTimeout(late);
           if (member.built === heard) member.built = null;
-          resolve(problems);
+          resolve();
         };
-        const late = clock.setTimeout(() => done([`worker ${member.self} has not built version ${version.version} within ${BUILD_MS} ms`]), BUILD_MS);
-        const heard = (problems: readonly string[]): void => {
-          if (member.version >= version.version || member.state === 'gone') done(problems);
+        const late = clock.setTimeout(() => {
+          member.problems = [`worker ${member.self} has not built version ${version.version} within ${BUILD_MS} ms`];
+          done();
+        }, BUILD_MS);
+        const heard = (): void => {
+          if (member.version >= version.version || member.state === 'gone') done();
         };
         member.built = heard;
         member.thread.postMessage({ type: 'config', version } satisfies ToWorker);
       })),
     );
-    return [...new Set(lists.flat())];
+  }
+
+  /** What the workers could not build of the version that they run. */
+  get problems(): string[] {
+    return [...new Set(this.members.flatMap((member) => member.problems))];
   }
 
   /** What the workers hold now; one that does not answer in time is left out. */

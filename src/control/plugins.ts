@@ -71,8 +71,19 @@ function exportOf(exports: unknown, key: string): string | undefined {
 /** Manifests of a module, or what is wrong with it. */
 export type Imported = { readonly manifests: readonly Manifest[] } | { readonly fault: string };
 
+/** Plug-ins that this thread has imported, by address: the same version is the same manifests, by which those who use it tell that nothing changed. */
+const imports = new Map<string, Imported>();
+
 /** Imports a plug-in and checks what it exports: `manifest`, `manifests` or the default; each a manifest, a list, or a function of the plug-in API that returns one. */
 export async function importPlugin(plugin: PluginConfig): Promise<Imported> {
+  const known = imports.get(plugin.url);
+  if (known !== undefined) return known;
+  const imported = await importNow(plugin);
+  if ('manifests' in imported) imports.set(plugin.url, imported);
+  return imported;
+}
+
+async function importNow(plugin: PluginConfig): Promise<Imported> {
   let module: Json;
   try {
     module = (await import(plugin.url)) as Json;

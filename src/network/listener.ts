@@ -59,6 +59,7 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
   /** Former carriers that still have connections. */
   private readonly retired = new Set<NetworkFilter>();
   private setup: Setup;
+  private catalog: Catalog;
   private current: ListenerConfig;
   private server: ServerHandle | null = null;
   private port: DatagramPort | null = null;
@@ -79,7 +80,8 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
     this.counters = new ListenerCounters(deps.stats, config.name);
     this.current = config;
     this.bound = config.address;
-    this.setup = this.build(config, null);
+    this.catalog = deps.catalog;
+    this.setup = this.build(config, null, deps.catalog);
     this.datagrams = {
       admit: (info) => this.ask(info),
       leave: (info) => this.leave(info),
@@ -244,16 +246,17 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
 
   /**
    * Takes over a newer configuration for connections that come from now on. Throws, and changes nothing, when TLS files cannot be
-   * used; address and protocol cannot change (that is another listener).
+   * used; address and protocol cannot change (that is another listener). `catalog`: the plug-ins from now on.
    */
-  update(config: ListenerConfig): void {
+  update(config: ListenerConfig, catalog = this.catalog): void {
     const before = this.current;
     if (config.protocol !== before.protocol || showAddress(config.address) !== showAddress(before.address)) {
       throw new Error(`listener ${this.name}: another address or protocol needs another listener`);
     }
     const former = this.setup;
-    this.setup = this.build(config, former);
+    this.setup = this.build(config, former, catalog);
     this.current = config;
+    this.catalog = catalog;
     if (former.tls !== this.setup.tls) former.tls?.close();
     if (former.udp !== null && former.udp !== this.setup.udp) former.udp.close?.('listener-removed');
     if (former.tcp !== null && former.tcp !== this.setup.tcp) this.retired.add(former.tcp);
@@ -265,7 +268,7 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
     return this.setup.tls?.reload() ?? null;
   }
 
-  private build(config: ListenerConfig, former: Setup | null): Setup {
+  private build(config: ListenerConfig, former: Setup | null, catalog: Catalog): Setup {
     const { deps } = this;
     const context = {
       listener: this.name,
@@ -278,7 +281,7 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
         this.checkEmpty();
       },
     };
-    return buildSetup(config, former, deps.catalog, context, deps.ticketSecret);
+    return buildSetup(config, former, catalog, context, deps.ticketSecret);
   }
 
   private level(name: string): Level {

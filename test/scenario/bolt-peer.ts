@@ -1,9 +1,8 @@
 // A Bolt client and server of the tests' own, written from the layout of SOFABolt v1 alone, so that they share no mistake with the proxy.
 import assert from 'node:assert/strict';
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import type { TestContext } from 'node:test';
-import { open, RawClient, serveRaw, type Served } from '../support/http.js';
-import type { Server } from 'node:net';
+import { open, type RawClient, serveRaw, type Served } from '../support/http.js';
 
 export const REPLY = 0;
 export const REQUEST = 1;

@@ -301,7 +301,7 @@ test('unix sockets on both sides', { timeout: 60_000 }, async (t) => {
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const host = join(folder, 'host.sock');
   const mine = join(folder, 'in.sock');
-  await serveHttp(t, (request, response) => response.end(`over a file: ${request.headers['x-from']}`), host);
+  await serveHttp(t, (request, response) => response.end(`over a file: ${String(request.headers['x-from'])}`), host);
   const sluice = await start(t, {
     config: `
 listeners: [{name: in, address: "unix:${mine}", protocol: http1, routes: main}]

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { accepts, get, open, serveHttp, serveRaw } from '../support/http.js';
 import { freePorts, start, until, type Sluice } from '../support/sluice.js';
+import { openBolt, serveBolt } from './bolt-peer.js';
 import { Load } from './load.js';
 
 interface ConfigState {
@@ -315,4 +316,66 @@ routes: [{name: main, routes: [{direct_response: {body: "in"}}]}]
   assert.equal(await sluice.metric('sluice_listener_refused_total', 'ip-denied'), 1);
   await change(sluice, config('allow'));
   assert.equal((await get(port!)).text, 'in');
+});
+
+test('how connections are used changes with the cluster: calls that run finish on the old ones, new ones go by the new rule', { timeout: 60_000 }, async (t) => {
+  const held: (() => void)[] = [];
+  const host = await serveBolt(t, ({ content }, answer) => void held.push(() => answer(content)));
+  const [port] = await freePorts(1);
+  const config = (more: string): string => `
+listeners: [{name: in, address: "127.0.0.1:${port}", protocol: bolt, cluster: app}]
+clusters: [{name: app, hosts: "127.0.0.1:${host.port}", protocol: bolt${more}}]
+`;
+  const sluice = await start(t, { config: config('') });
+  const client = await openBolt(t, port!);
+  const round = async (calls: number, connections: number): Promise<void> => {
+    const before = held.length;
+    const ids = Array.from({ length: calls }, (_, i) => client.request(`call ${i}`));
+    await until('all are at the host', () => held.length === before + calls);
+    assert.equal(host.sockets.size, connections);
+    for (const answer of held.splice(before)) answer();
+    for (const [i, id] of ids.entries()) assert.equal((await client.reply(id)).content.toString(), `call ${i}`);
+  };
+  await round(6, 1);
+  const old = client.request('old');
+  await until('it is at the host', () => held.length === 1);
+  await change(sluice, config(', connections_per_host: 3'));
+  await round(6, 4);
+  held.shift()!();
+  assert.equal((await client.reply(old)).content.toString(), 'old');
+  await until('the old connection ends with its last call', () => host.sockets.size === 3);
+  await change(sluice, config(', pool: exclusive'));
+  await round(5, 5);
+  await change(sluice, config(''));
+  await until('the idle ones end', () => host.sockets.size === 0);
+  await round(6, 1);
+  assert.equal((await sluice.json<{ levels: { connections: number } }[]>('/clusters'))[0]!.levels.connections, 1);
+  assert.equal(await sluice.metric('sluice_cluster_active_connections'), 1);
+});
+
+test('a listener changes its protocol at the same address; clients of the old one finish', { timeout: 60_000 }, async (t) => {
+  const host = await serveRaw(t, (socket) => socket.pipe(socket));
+  const [port] = await freePorts(1);
+  const config = (protocol: string, where: string): string => `
+listeners: [{name: in, address: "127.0.0.1:${port}", protocol: ${protocol}, ${where}}]
+routes: [{name: main, routes: [{terminal: echo}]}]
+clusters: [{name: app, hosts: "127.0.0.1:${host.port}"}]
+`;
+  const sluice = await start(t, { config: config('http1', 'routes: main') });
+  const client = await open(t, port!);
+  const ask = async (): Promise<string | undefined> => {
+    client.send('POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi');
+    const reply = await client.reply();
+    assert.equal(reply.body.toString(), 'hi');
+    return reply.headers['connection'];
+  };
+  assert.equal(await ask(), undefined);
+  assert.equal((await change(sluice, config('bolt', 'routes: main'))).rejected, null);
+  assert.equal(await ask(), 'close');
+  const bolt = await openBolt(t, port!);
+  assert.equal((await bolt.call('frame')).content.toString(), 'frame');
+  assert.equal((await change(sluice, config('tcp', 'cluster: app'))).rejected, null);
+  const raw = await open(t, port!);
+  raw.send('anything');
+  await raw.when('its echo', () => raw.text === 'anything');
 });

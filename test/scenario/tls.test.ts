@@ -19,7 +19,7 @@ const pem = (name: string): Buffer => readFileSync(file(name));
 async function secureHost(t: TestContext): Promise<number> {
   const server: Server = createServer({ key: pem('localhost.key'), cert: pem('localhost.pem'), ca: pem('ca.pem'), requestCert: true, rejectUnauthorized: true, keepAliveTimeout: 60_000 }, (request, response) => {
     const socket = request.socket as TLSSocket;
-    response.end(`${socket.getPeerCertificate().subject.CN} asked ${String((socket as TLSSocket & { servername?: string | false }).servername)} for ${request.url}, from ${request.headers['x-client']}`);
+    response.end(`${String(socket.getPeerCertificate().subject.CN)} asked ${String((socket as TLSSocket & { servername?: string | false }).servername)} for ${request.url}, from ${String(request.headers['x-client'])}`);
   });
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => sockets.add(socket));

@@ -42,7 +42,8 @@ export class Cluster implements DeadlineOwner {
   private balancerFrom: BalancerManifest;
   private balancerKey: string;
   private balancerFailed = false;
-  private connectionKey: string;
+  /** What of the configuration connections are made with, as a text; another text means other connections. */
+  connectionKey: string;
   private open: HostConnect;
   private epoch = -1;
   private epochRow = -1;

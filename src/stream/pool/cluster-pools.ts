@@ -23,10 +23,14 @@ export class ClusterPools implements DeadlineOwner {
   readonly kind: PoolKind;
   readonly heartbeat: HeartbeatRule;
   readonly connectionsPerHost: number;
+  /** Protocols of listeners that were found to fit; kept by whoever looks. */
+  readonly spoken = new Set<Protocol>();
   /** Replies whose exchange was over when they came. */
   strayReplies = 0;
   private waiting: Exchange[] = [];
   private readonly pools = new Set<MessagePool>();
+  /** What of the cluster's configuration the connections are made with. */
+  private readonly madeWith: string;
   private readonly poll: Deadline;
 
   constructor(cluster: Cluster, protocol: Protocol) {
@@ -36,13 +40,43 @@ export class ClusterPools implements DeadlineOwner {
     this.kind = wanted === null || (wanted === 'multiplex' && protocol.pool !== 'multiplex') ? protocol.pool : wanted;
     this.heartbeat = cluster.config.heartbeat ?? protocol.heartbeat;
     this.connectionsPerHost = cluster.config.connections_per_host;
+    this.madeWith = cluster.connectionKey;
     this.poll = new Deadline(this, 0);
   }
 
+  /** The cluster's connections are made with other settings by now. */
+  get stale(): boolean {
+    return this.madeWith !== this.cluster.connectionKey;
+  }
+
+  /** Whether exchanges of this very protocol are known to fit. */
+  serves(protocol: Protocol): boolean {
+    return this.spoken.has(protocol) && this.madeWith === this.cluster.connectionKey;
+  }
+
+  get unused(): boolean {
+    if (this.waiting.length > 0) return false;
+    for (const pool of this.pools) if (pool.sessions.size > 0) return false;
+    return true;
+  }
+
+  /** Every connection of this cluster, in use or not. */
+  *sessions(): Iterable<Session> {
+    for (const pool of this.pools) yield* pool.sessions;
+  }
+
   poolOf(host: Host): MessagePool {
-    if (host.pool !== null) return host.pool as MessagePool;
+    const known = host.pool as MessagePool | null;
+    return known !== null && known.owner === this ? known : this.takeHost(host);
+  }
+
+  /** The host has no pool, or one of former settings, which from now on is one of several that hold the host. */
+  private takeHost(host: Host): MessagePool {
+    for (const mine of this.pools) if (mine.host === host) return mine;
     const pool = this.kind === 'exclusive' ? new ExclusivePool(this, host) : this.kind === 'multiplex' ? new MultiplexPool(this, host) : new PinnedPool(this, host);
+    const former = host.pool as MessagePool | null;
     host.pool = pool;
+    former?.displaced();
     this.pools.add(pool);
     return pool;
   }

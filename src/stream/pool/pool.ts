@@ -39,7 +39,7 @@ export abstract class MessagePool implements HostPool {
   readonly heartbeat: HeartbeatRule;
   /** Why the last `acquire` gave neither a session nor a place in the queue. */
   refusal: ReasonCode = 'breaker-connections';
-  protected readonly owner: ClusterPools;
+  readonly owner: ClusterPools;
   protected draining = false;
   /** Every open session, in use or not, for draining and the admin. */
   readonly sessions = new Set<Session>();
@@ -83,6 +83,7 @@ export abstract class MessagePool implements HostPool {
     opening.session = session;
     host.connections++;
     cluster.stats.active_connections.inc();
+    if (this.sessions.size === 0 && host.pool !== this) host.hold(this);
     this.sessions.add(session);
     return session;
   }
@@ -104,12 +105,20 @@ export abstract class MessagePool implements HostPool {
     host.connections--;
     cluster.stats.active_connections.dec();
     cluster.breaker.releaseConnection();
-    if (this.draining && this.sessions.size === 0) this.owner.poolGone(this);
+    if (this.sessions.size === 0) {
+      if (host.pool !== this) host.unhold(this);
+      if (this.draining) this.owner.poolGone(this);
+    }
     this.owner.connectionFreed();
   }
 
   strayReply(): void {
     this.owner.strayReplies++;
+  }
+
+  /** Another pool is the host's first now; this one is told of the host's end as long as it has connections there. */
+  displaced(): void {
+    if (this.sessions.size > 0) this.host.hold(this);
   }
 
   drain(): void {

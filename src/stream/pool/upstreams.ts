@@ -1,33 +1,59 @@
-// Every cluster's pools in this worker, found by cluster; made at the first use, dropped when the cluster is gone.
+// Every cluster's pools in this worker, found by cluster and protocol; made at the first use, dropped when nothing uses them any more.
 import type { Cluster } from '../../network/upstream/cluster.js';
 import type { Protocol } from '../protocol.js';
 import { ClusterPools } from './cluster-pools.js';
 
+/**
+ * A cluster mostly has one ClusterPools. It has more while connections are left that were made under other settings, or by another
+ * version of a protocol's plug-in: clients that speak an old version go on with it, towards hosts too.
+ */
 export class Upstreams {
-  private readonly byCluster = new Map<Cluster, ClusterPools>();
-  private readonly protocolOf: (cluster: Cluster) => Protocol | null;
+  /** The newest first. */
+  private readonly byCluster = new Map<Cluster, ClusterPools[]>();
+  private readonly protocolFor: (cluster: Cluster, spoken: Protocol) => Protocol | null;
+  private readonly alike: (one: Protocol, other: Protocol) => boolean;
 
-  /** `protocolOf`: the protocol that the cluster's configuration names, with the cluster's options; null: it takes the listener's. */
-  constructor(protocolOf: (cluster: Cluster) => Protocol | null) {
-    this.protocolOf = protocolOf;
+  /**
+   * `protocolFor`: the protocol of that name with the cluster's own options, by the same plug-in; null: the cluster has none of its
+   * own. `alike`: whether two protocols of one name come from the same version of it, so that one writes what the other read.
+   */
+  constructor(protocolFor: (cluster: Cluster, spoken: Protocol) => Protocol | null, alike: (one: Protocol, other: Protocol) => boolean = () => true) {
+    this.protocolFor = protocolFor;
+    this.alike = alike;
   }
 
   /** The pools of a cluster for exchanges of `protocol`; null when the cluster speaks another one and nothing bridges them. */
   of(cluster: Cluster, protocol: Protocol): ClusterPools | null {
-    let pools = this.byCluster.get(cluster);
-    if (pools === undefined) {
-      pools = new ClusterPools(cluster, this.protocolOf(cluster) ?? protocol);
-      this.byCluster.set(cluster, pools);
+    const list = this.byCluster.get(cluster);
+    if (list !== undefined && list[0]!.serves(protocol)) return list[0]!;
+    return this.find(cluster, protocol, list);
+  }
+
+  private find(cluster: Cluster, protocol: Protocol, list: ClusterPools[] | undefined): ClusterPools | null {
+    const own = cluster.config.protocol;
+    if (own !== '' && own !== protocol.name) return null;
+    for (const pools of list ?? []) {
+      if (pools.stale || pools.protocol.name !== protocol.name || !this.alike(pools.protocol, protocol)) continue;
+      pools.spoken.add(protocol);
+      return pools;
     }
-    return pools.protocol.name === protocol.name ? pools : null;
+    const pools = new ClusterPools(cluster, this.protocolFor(cluster, protocol) ?? protocol);
+    pools.spoken.add(protocol);
+    if (list === undefined) this.byCluster.set(cluster, [pools]);
+    else list.unshift(pools);
+    return pools;
   }
 
-  /** Forgets clusters that are no longer configured. */
+  /** Forgets clusters that are no longer configured, and former pools without a connection. */
   prune(): void {
-    for (const cluster of this.byCluster.keys()) if (cluster.removed) this.byCluster.delete(cluster);
+    for (const [cluster, list] of this.byCluster) {
+      const left = list.filter((pools, i) => !pools.unused || (i === 0 && !pools.stale));
+      if (cluster.removed || left.length === 0) this.byCluster.delete(cluster);
+      else if (left.length < list.length) this.byCluster.set(cluster, left);
+    }
   }
 
-  all(): Iterable<ClusterPools> {
-    return this.byCluster.values();
+  *all(): Iterable<ClusterPools> {
+    for (const list of this.byCluster.values()) yield* list;
   }
 }
