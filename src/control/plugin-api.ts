@@ -7,7 +7,9 @@ import { log } from '../core/log.js';
 import { random } from '../core/random.js';
 import { SluiceError } from '../core/reason.js';
 import { CONTINUE, HOLD, REPLIED } from '../stream/filter.js';
-import { headerName } from '../stream/head.js';
+import { ALONE, BOUND, Head, ONEWAY, REPLY, REQUEST, SHARED, headerName } from '../stream/head.js';
+import { OrderedReplies } from '../stream/ordered-replies.js';
+import { MATCH_MORE, MATCH_NO, MATCH_YES } from '../stream/protocol.js';
 
 /**
  * zod whole, as plug-ins expect it. Required by a path that the bundler does not see: imported, all of it with every locale would
@@ -32,6 +34,8 @@ export const pluginApi = Object.freeze({
   now,
   random,
   log: log.child('plugin'),
+  /** What a protocol is made of, see docs/add-a-protocol.md. */
+  protocol: Object.freeze({ Head, REQUEST, ONEWAY, REPLY, SHARED, ALONE, BOUND, MATCH_NO, MATCH_YES, MATCH_MORE, OrderedReplies }),
 });
 
 export type PluginApi = typeof pluginApi;
