@@ -254,7 +254,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   /** The upstream connection that this client has to hosts of `cluster`, or null. */
   boundTo(cluster: Cluster): Session | null {
     const own = this.own;
-    if (own !== null) for (const session of own) if (session.pool!.cluster === cluster && !session.closed) return session;
+    if (own !== null) for (const session of own) if (session.pool!.cluster === cluster && !session.closed && session.connection.writable) return session;
     return null;
   }
 

@@ -10,7 +10,7 @@ import { buildFrame, buildHeaders } from '../../src/stream/protocol/bolt/frame.j
 import { BoltProtocol } from '../../src/stream/protocol/bolt/protocol.js';
 import { manifest } from '../../src/stream/protocol/http1/manifest.js';
 import { HoldFilter } from '../support/filters.js';
-import type { FakeWire } from '../support/fake-wire.js';
+import { FakeWire } from '../support/fake-wire.js';
 import { Lab, type LabOptions } from '../support/stream-lab.js';
 
 const TIMEOUT = 1000;
@@ -217,6 +217,7 @@ class Case {
   clean(armed: number): void {
     const { l, c } = this;
     if (this.other !== null) this.other.close();
+    FakeWire.settle();
     const open = l.dialled.filter(({ wire }) => !wire.destroyed);
     assert.deepEqual(l.levels(), { ...NONE, connections: open.length });
     assert.equal(l.hosts[0]!.connections, open.length);
@@ -225,13 +226,15 @@ class Case {
     if (!c.destroyed) assert.equal(c.paused, false, 'the client is not read');
     c.close();
     for (const { wire } of open) wire.close();
+    FakeWire.settle();
     assert.equal(wheel.armed, armed);
     assert.equal(l.listener.sessions.size, 0);
     assert.deepEqual(l.levels(), { ...NONE, connections: 0 });
   }
 }
 
-function check(speech: Speech, phase: Phase, fault: Fault, [code, seen]: Outcome): void {
+function check(speech: Speech, phase: Phase, fault: Fault, [code, seen]: Outcome, late: boolean): void {
+  FakeWire.late = late;
   const clock = new FakeClock();
   const restore = setClock(clock);
   const restoreRandom = setRandom(() => 0.5);
@@ -240,9 +243,11 @@ function check(speech: Speech, phase: Phase, fault: Fault, [code, seen]: Outcome
     const one = new Case(speech, phase);
     const { l, c } = one;
     one.apply(fault, clock);
+    FakeWire.settle();
     if (seen === 'fine') {
       assert.equal(l.finished.length, 0, 'nothing has ended yet');
       one.finish(fault);
+      FakeWire.settle();
     }
     if (phase !== 'queued') assert.equal(l.finished.length, 1, 'one record');
     assert.equal(l.finished[0]?.code, code);
@@ -259,6 +264,8 @@ function check(speech: Speech, phase: Phase, fault: Fault, [code, seen]: Outcome
     }
     one.clean(armed);
   } finally {
+    FakeWire.settle();
+    FakeWire.late = false;
     restoreRandom();
     restore();
   }
@@ -272,7 +279,10 @@ for (const [name, speech, table] of [['http1', http1, httpTable], ['bolt', bolt,
       test(`${phase}: ${Object.keys(row).join(', ')}`, async (t) => {
         for (const fault of faults) {
           const outcome = row[fault];
-          if (outcome !== undefined) await t.test(`${fault}: ${outcome[0] === '' ? 'well' : outcome[0]}, ${outcome[1]}`, () => check(speech, phase, fault, outcome));
+          if (outcome !== undefined) await t.test(`${fault}: ${outcome[0] === '' ? 'well' : outcome[0]}, ${outcome[1]}`, () => {
+            check(speech, phase, fault, outcome, false);
+            check(speech, phase, fault, outcome, true);
+          });
         }
       });
     }

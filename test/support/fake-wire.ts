@@ -4,6 +4,15 @@ import type { Wire } from '../../src/network/wire.js';
 import type { SluiceError } from '../../src/core/reason.js';
 
 export class FakeWire implements Wire {
+  /** When true, a connection hears of its own close only in `settle`, as over sockets, whose end comes in a later turn. */
+  static late = false;
+  private static closing: FakeWire[] = [];
+
+  /** Later turns: every close is told, also those that follow from it. */
+  static settle(): void {
+    for (let wire = FakeWire.closing.shift(); wire !== undefined; wire = FakeWire.closing.shift()) wire.connection.wireClosed(null);
+  }
+
   readonly connection: Connection;
   /** Everything the connection handed over, in order. */
   sentBytes: Buffer = Buffer.alloc(0);
@@ -43,7 +52,8 @@ export class FakeWire implements Wire {
     if (this.destroyed) return;
     this.destroyed = true;
     this.reset = reset;
-    this.connection.wireClosed(null);
+    if (FakeWire.late) FakeWire.closing.push(this);
+    else this.connection.wireClosed(null);
   }
 
   setKeepAlive(): void {}

@@ -90,7 +90,9 @@ export abstract class MessagePool implements HostPool {
 
   /** Whether a session that just became free may serve again. */
   protected reusable(session: Session): boolean {
-    if (session.closed || session.closing || this.draining || session.codec.mustClose || session.connection.peerEnded) return false;
+    const { connection } = session;
+    // What was closed by us hears of it in a later turn.
+    if (session.closed || session.closing || this.draining || session.codec.mustClose || connection.peerEnded || !connection.writable) return false;
     const most = this.cluster.config.max_requests_per_connection;
     if (most > 0 && session.uses >= most) return false;
     return session.expires === 0 || session.lastActive < session.expires;
