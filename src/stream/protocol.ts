@@ -44,6 +44,12 @@ export interface CodecSink {
    * new one, whose refusal has to take its place in an order of replies), else -1. What came before it on the connection is still answered.
    */
   onError(id: number, code: ReasonCode, context: ReasonContext): void;
+  /**
+   * A message is over a limit, and how long it is is known: its bytes are passed over without being told here, and decoding goes on
+   * behind it, so that the others of a shared connection are not lost with it. `kind` as in Head. Only for protocols of the pool
+   * `multiplex`; a sink without this method gets `onError`.
+   */
+  onRefused?(kind: Head['kind'], id: number, code: ReasonCode, context: ReasonContext): void;
 }
 
 /**

@@ -7,7 +7,7 @@ import {
 } from '../network/connection.js';
 import type { Cluster } from '../network/upstream/cluster.js';
 import { takeExchange, type Exchange } from './exchange.js';
-import type { Head } from './head.js';
+import { ONEWAY, REPLY, type Head } from './head.js';
 import { Heartbeat } from './heartbeat.js';
 import { IdTable } from './id-table.js';
 import type { MessageListener } from './listener.js';
@@ -514,15 +514,32 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     }
     const current = this.current;
     if (current !== null && !this.currentIsReply) current.refuse(code, context);
-    else {
-      const exchange = takeExchange();
-      this.link(exchange);
-      exchange.beginRefused(this, this.listener, id, code, context);
-    }
+    else this.refuse(id, code, context);
     if (this.closed) return;
     // What came before the fault is still answered.
     if (this.incomingCount === 0) this.connection.close();
     else this.refused = true;
+  }
+
+  onRefused(kind: Head['kind'], id: number, code: ReasonCode, context: ReasonContext): void {
+    if (this.over || this.closed) return;
+    if (kind !== REPLY) {
+      this.refuse(kind === ONEWAY ? -1 : id, code, context);
+      return;
+    }
+    const exchange = this.table?.get(id) ?? null;
+    if (exchange === null) {
+      this.pool?.strayReply();
+      return;
+    }
+    this.removeOutgoing(exchange, id);
+    exchange.upstreamFailed(this, 'reply-too-large', new SluiceError('reply-too-large', { ...context, host: this.pool?.host.address ?? 'downstream' }));
+  }
+
+  private refuse(id: number, code: ReasonCode, context: ReasonContext): void {
+    const exchange = takeExchange();
+    this.link(exchange);
+    exchange.beginRefused(this, (this.listener ?? this.peer?.listener ?? null) as MessageListener, id, code, context);
   }
 
   // === time

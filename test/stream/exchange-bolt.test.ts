@@ -269,6 +269,30 @@ test('on shared connections a host that calls gets an error instead of silence',
   assert.notEqual(statusOf(got), 0);
 });
 
+test('a frame over the limit costs neither its connection nor the other calls on it, on both sides', () => {
+  const l = lab({ protocol: new BoltProtocol({ max_frame: 1000, goaway: false }) });
+  const c = l.client();
+  c.feed(Buffer.concat([request({ id: 1 }), request({ id: 2, content: 'x'.repeat(5000) }), request({ id: 3, type: 2, content: 'y'.repeat(5000) }), request({ id: 4 })]));
+  const refused = c.take();
+  assert.equal(idOf(refused), 2);
+  assert.match(refused.toString('latin1'), /larger than 1000 bytes/);
+  assert.deepEqual(l.finished.map((f) => f.code), ['frame-too-large', 'frame-too-large']);
+  const up = l.upstream();
+  const sent = up.take();
+  const size = request({ id: 1 }).length;
+  assert.equal(sent.length, 2 * size, 'the two that are short enough were sent');
+  up.feed(reply({ id: idOf(sent), content: 'z'.repeat(5000) }).subarray(0, 3000));
+  const got = c.take();
+  assert.equal(idOf(got), 1);
+  assert.notEqual(statusOf(got), 0);
+  assert.match(got.toString('latin1'), /the reply of host 10\.0\.0\.1:80 is over its limit of 1000/);
+  assert.equal(l.last.code, 'reply-too-large');
+  up.feed(Buffer.concat([reply({ id: idOf(sent), content: 'z'.repeat(5000) }).subarray(3000), reply({ id: idOf(sent, size), content: 'fine' })]));
+  assert.deepEqual(c.take(), reply({ id: 4, content: 'fine' }));
+  assert.ok(!c.destroyed && !up.destroyed);
+  zero(l, 1);
+});
+
 /** Whether the proxy has ended this connection, once what it wrote is flushed. */
 function over(wire: FakeWire): boolean {
   wire.connection.flush();

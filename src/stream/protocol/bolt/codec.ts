@@ -17,6 +17,8 @@ import { httpOfReply } from './status.js';
 /** Frames up to this size are gathered and delivered whole; longer ones pass in pieces. */
 export const MAX_WHOLE = 256 * 1024;
 export const DEFAULT_MAX_FRAME = 16 * 1024 * 1024;
+/** A longer frame costs its connection: too much to pass over, and more likely bytes that are no frame at all. */
+const MAX_SKIPPED = 256 * 1024 * 1024;
 /** Heartbeats and go-aways carry next to nothing. */
 const CONTROL_LIMIT = 64 * 1024;
 
@@ -41,6 +43,9 @@ export class BoltCodec implements Codec {
   private longLeft = 0;
   private longCrc = 0;
   private longSum = 0;
+
+  /** Bytes to come of a frame that was refused. */
+  private skip = 0;
 
   private queue: FrameQueue | null = null;
 
@@ -69,6 +74,11 @@ export class BoltCodec implements Codec {
     if (this.longId >= 0) {
       p = this.content(buf, p, end, sink);
       if (this.failed) return end - start;
+    }
+    if (this.skip > 0) {
+      const n = Math.min(this.skip, end - p);
+      this.skip -= n;
+      p += n;
     }
     const head = this.head;
     while (p < end && this.longId < 0) {
@@ -106,7 +116,14 @@ export class BoltCodec implements Codec {
       }
       const size = blockEnd - p + length + crc;
       const limit = command === COMMAND_REQUEST || command === COMMAND_RESPONSE ? this.maxFrame : CONTROL_LIMIT;
-      if (size > limit) return this.refuse(sink, id, start, end, 'frame-too-large', { limit });
+      if (size > limit) {
+        if (limit !== this.maxFrame || size > MAX_SKIPPED || sink.onRefused === undefined) return this.refuse(sink, id, start, end, 'frame-too-large', { limit });
+        const n = Math.min(size, left);
+        this.skip = size - n;
+        p += n;
+        sink.onRefused(type === TYPE_RESPONSE ? REPLY : type === TYPE_ONEWAY ? ONEWAY : REQUEST, id, 'frame-too-large', { limit });
+        continue;
+      }
       const long = size > MAX_WHOLE;
       const need = long ? blockEnd - p : size;
       if (left < need) {

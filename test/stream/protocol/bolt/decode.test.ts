@@ -156,9 +156,37 @@ describe('sizes', () => {
   test('max_frame is the largest frame accepted', () => {
     const frame = requestFrame({ id: 9, content: pattern(1000) });
     assert.equal(decodeAll(frame, 'server', frame.length).errors, 0);
-    assert.deepEqual(decodeAll(frame, 'server', frame.length - 1).lines, [`error 9 frame-too-large {"limit":${frame.length - 1}}`]);
+    assert.deepEqual(decodeAll(frame, 'server', frame.length - 1).lines, [`refused request 9 frame-too-large {"limit":${frame.length - 1}}`]);
     const long = requestFrame({ id: 9, content: pattern(MAX_WHOLE * 2) });
-    assert.deepEqual(decodeAll(long, 'server', MAX_WHOLE + 10).lines, [`error 9 frame-too-large {"limit":${MAX_WHOLE + 10}}`]);
+    assert.deepEqual(decodeAll(long, 'server', MAX_WHOLE + 10).lines, [`refused request 9 frame-too-large {"limit":${MAX_WHOLE + 10}}`]);
+  });
+
+  test('a frame over the limit is passed over, and what follows it is read, however it arrives', () => {
+    for (const parts of [{}, checked]) {
+      const small = requestFrame({ id: 1, ...parts });
+      const limit = small.length;
+      const content = pattern(300);
+      const all = Buffer.concat([
+        small, requestFrame({ id: 2, content, ...parts }), small, requestFrame({ id: 3, type: 2, content, ...parts }), replyFrame({ id: 4, content, ...parts }), small,
+      ]);
+      const read = decodeAll(small).lines[0]!;
+      const over = (what: string): string => `refused ${what} frame-too-large {"limit":${limit}}`;
+      const expected = [read, over('request 2'), read, over('oneway 3'), over('reply 4'), read];
+      assert.deepEqual(decodeAll(all, 'server', limit).lines, expected);
+      for (let cut = 1; cut < all.length; cut++) assert.deepEqual(decodeCut(all, [cut], 'server', limit).lines, expected, `cut at ${cut}`);
+      assert.deepEqual(decodeCut(all, Array.from({ length: all.length }, (_, i) => i), 'server', limit).lines, expected);
+    }
+  });
+
+  test('a sink that cannot go on behind a refused frame is told that decoding stops', () => {
+    const { lines } = ((): Recorder => {
+      const recorder = new Recorder();
+      Object.defineProperty(recorder, 'onRefused', { value: undefined });
+      const bytes = Buffer.concat([requestFrame({ id: 9, content: pattern(1000) }), requestFrame()]);
+      assert.equal(new BoltCodec('server', 500).decode(bytes, 0, bytes.length, recorder), bytes.length);
+      return recorder;
+    })();
+    assert.deepEqual(lines, ['error 9 frame-too-large {"limit":500}']);
   });
 
   test('a frame of 256 KiB is whole, one of a byte more comes in pieces', () => {

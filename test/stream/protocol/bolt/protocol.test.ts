@@ -68,7 +68,7 @@ describe('the manifest', () => {
     const recorder = new Recorder();
     const frame = requestFrame({ id: 3, content: Buffer.alloc(2000) });
     codec.decode(frame, 0, frame.length, recorder);
-    assert.deepEqual(recorder.lines, ['error 3 frame-too-large {"limit":1024}']);
+    assert.deepEqual(recorder.lines, ['refused request 3 frame-too-large {"limit":1024}']);
     assert.equal(codec.encodeGoAway(new BlockOutput()), false, 'Java clients would close with calls running');
     assert.equal(manifest.create(manifest.schema.parse({ goaway: true })).codec('server').encodeGoAway(new BlockOutput()), true);
   });

@@ -77,6 +77,9 @@ export class Recorder implements CodecSink {
     this.errors++;
     this.lines.push(`error ${id} ${code} ${JSON.stringify(context)}`);
   }
+  onRefused(kind: Head['kind'], id: number, code: ReasonCode, context: ReasonContext): void {
+    this.lines.push(`refused ${kinds[kind]} ${id} ${code} ${JSON.stringify(context)}`);
+  }
 }
 
 /** Decodes `bytes` as if each of `cuts` ended a read, carrying what was not consumed; `want` is obeyed as a connection obeys it. */
