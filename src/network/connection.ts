@@ -2,6 +2,7 @@
 import { turnNow } from '../core/clock.js';
 import { MAX_RESERVE, Writer, type Output } from '../core/bytes.js';
 import type { SluiceError } from '../core/reason.js';
+import { recycle } from './read-buffers.js';
 import { ConnectionInfo, type Wire, type WireEvents } from './wire.js';
 
 /**
@@ -196,7 +197,7 @@ export class Connection implements Output, WireEvents {
     if (this.block !== null) this.sendBlock();
     this.sent += end - start;
     if (this.state === OPEN || this.state === CONNECTING) {
-      if (this.wire !== null) this.wire.send(buf, start, end);
+      if (this.wire === null || this.wire.send(buf, start, end)) recycle(buf);
       this.checkHigh();
     }
     const w = this.writer;

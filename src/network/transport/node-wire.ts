@@ -4,6 +4,7 @@ import { Deadline, type DeadlineOwner } from '../../core/deadline.js';
 import { SluiceError } from '../../core/reason.js';
 import type { Connection } from '../connection.js';
 import { socketError, WHILE_CONNECTING, WHILE_HANDSHAKING, WHILE_OPEN, type SocketPhase } from '../socket-error.js';
+import { isReadBuffer, READ_SIZES, recycle, takeReadBuffer } from '../read-buffers.js';
 import type { Wire } from '../wire.js';
 
 /** How long a closing socket may take to hand its last bytes to the kernel. */
@@ -15,8 +16,7 @@ export const LINGER_BYTES = 1024 * 1024;
 /** Every wire that reads small pieces shares this buffer: its bytes are valid until the handler returns. */
 const READ_SIZE = 64 * 1024;
 const sharedBuffer = Buffer.allocUnsafeSlow(READ_SIZE);
-/** A wire whose reads fill the buffer gets larger ones of its own, up to this: fewer turns for the same bytes (bench/micro/connection.ts). */
-const LARGEST_READ = 256 * 1024;
+/** A wire whose reads fill the buffer gets larger ones (READ_SIZES): fewer turns for the same bytes (bench/micro/connection.ts). */
 /** TLS never takes a write at once; what is no larger is copied, so that the block can be used again. */
 const COPY_BELOW = 4096;
 
@@ -67,12 +67,13 @@ function onRead(this: WireSocket, n: number, buf: Uint8Array): boolean {
   const size = buf.length;
   if (buf === sharedBuffer) {
     wire.received(buf as Buffer, n, false);
-    if (n === size) nextBuffer = Buffer.allocUnsafeSlow(READ_SIZE * 2);
+    if (n === size) nextBuffer = takeReadBuffer(READ_SIZES[0]);
   } else if (n >= size / 2) {
     wire.received(buf as Buffer, n, true);
-    nextBuffer = Buffer.allocUnsafeSlow(n === size && size < LARGEST_READ ? size * 2 : size);
+    nextBuffer = takeReadBuffer(n === size ? READ_SIZES[1] : size);
   } else {
     wire.received(buf as Buffer, n, false);
+    recycle(buf);
     nextBuffer = sharedBuffer;
   }
   afterRead = true;
@@ -120,6 +121,8 @@ export class NodeWire implements Wire, DeadlineOwner {
   private marked = false;
   private written: (() => void) | null = null;
   private halfClosed = false;
+  /** Read buffers that the kernel has not taken all of. */
+  private inFlight: Uint8Array[] | null = null;
   /** Writes held back until the TLS handshake has verified the host; null when nothing is held. */
   private held: Buffer[] | null = null;
   private heldBytes = 0;
@@ -263,7 +266,12 @@ export class NodeWire implements Wire, DeadlineOwner {
   }
 
   drained(): void {
-    if (this.socket.writableLength !== 0 || this.state !== LIVE) return;
+    if (this.socket.writableLength !== 0) return;
+    if (this.inFlight !== null) {
+      for (const buf of this.inFlight) recycle(buf);
+      this.inFlight = null;
+    }
+    if (this.state !== LIVE) return;
     try {
       this.connection.wireDrained();
     } catch (thrown) {
@@ -297,8 +305,11 @@ export class NodeWire implements Wire, DeadlineOwner {
   private abort(): void {
     const { socket } = this;
     this.state = LINGERING;
-    if (!this.tls && !socket.connecting && !this.peer.startsWith('unix:')) socket.resetAndDestroy();
-    else socket.destroy();
+    // While a FIN is on its way to the kernel libuv refuses a reset, and Node then leaks the descriptor and hangs the end of its
+    // thread. With bytes unsent the FIN has not been asked for yet; without any, a plain close cuts nothing off.
+    const finishing = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;
+    if (this.tls || socket.connecting || finishing || this.peer.startsWith('unix:')) socket.destroy();
+    else socket.resetAndDestroy();
   }
 
   // === Wire
@@ -325,6 +336,7 @@ export class NodeWire implements Wire, DeadlineOwner {
     }
     socket.write(bytes);
     if (socket.writableLength === 0) return true;
+    if (isReadBuffer(buf)) (this.inFlight ??= []).push(buf);
     // 'drain' comes only after more than the stream's own high-water mark: below it an empty write behind the rest tells us.
     if (!socket.writableNeedDrain && !this.marked) {
       this.marked = true;
@@ -405,6 +417,9 @@ export class NodeWire implements Wire, DeadlineOwner {
     } else if (kind === FLUSH && this.socket.writableLength > 0) {
       const context = { host: this.peer, address: this.peer, ms: FLUSH_MS, bytes: this.socket.writableLength, detail: 'unsent bytes were dropped' };
       this.error ??= new SluiceError(this.accepted ? 'slow-reader' : 'upstream-closed', context);
+      // What was cut short must not look whole.
+      this.abort();
+      return;
     }
     this.socket.destroy();
   }
