@@ -2,11 +2,26 @@
 // The command line, and the only place that ends the process. It imports nothing before it is needed: a proxy is to accept soon after exec.
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 
 // Node would open its inspector.
 process.on('SIGUSR1', () => {});
 
+const workerFile = new URL('./worker.js', import.meta.url);
+
+/**
+ * The first worker is started before anything else is loaded: it loads its code meanwhile, on another core where there is one. It does
+ * not keep the process until the server takes it.
+ */
+function workerAhead(words: readonly string[]): Worker | undefined {
+  if (words[0] !== 'start') return undefined;
+  const worker = new Worker(workerFile);
+  worker.unref();
+  return worker;
+}
+
 async function main(words: readonly string[]): Promise<number | null> {
+  const ahead = workerAhead(words);
   const [{ helpText, readArguments }, { DONE, MISUSED, writeAll }] = await Promise.all([import('./control/command/arguments.js'), import('./control/command/output.js')]);
   const to = { out: (text: string) => writeAll(1, text), err: (text: string) => writeAll(2, text), env: process.env };
   const command = readArguments(words);
@@ -25,7 +40,7 @@ async function main(words: readonly string[]): Promise<number | null> {
         command,
         {
           launch: ({ file, workers, watch, onEnd }) =>
-            Server.start({ file, version: version(), worker: new URL('./worker.js', import.meta.url), watch, onEnd, env: process.env, ...(workers === undefined ? {} : { workers }) }),
+            Server.start({ file, version: version(), worker: workerFile, ...(ahead === undefined ? {} : { ahead }), watch, onEnd, env: process.env, ...(workers === undefined ? {} : { workers }) }),
           // After the listeners: its libraries take longer to load than all the rest.
           admin: async (options) => (await import('./control/admin/server.js')).startAdmin(options),
           on: (event: string, handler: (error: unknown) => void) => void process.on(event, handler),

@@ -1,5 +1,6 @@
 // The main thread: wires configuration, clusters, workers and operations together, and carries no traffic itself.
 import { availableParallelism } from 'node:os';
+import type { Worker } from 'node:worker_threads';
 import { catalog as builtins } from './catalog.js';
 import { Fleet } from './control/fleet.js';
 import type { Version } from './control/messages.js';
@@ -27,6 +28,8 @@ export interface ServerOptions {
   readonly version: string;
   /** The compiled worker.ts. */
   readonly worker: URL;
+  /** A thread of `worker` that was started before this module was loaded. */
+  readonly ahead?: Worker;
   /** Overrides the configuration's. */
   readonly workers?: number;
   readonly watch?: boolean;
@@ -79,7 +82,7 @@ export class Server implements Operations {
   /** Reads the configuration, starts workers and listeners; resolves when the listeners accept. Rejects with ConfigRefused. */
   static async start(options: ServerOptions): Promise<Server> {
     const server = new Server(options);
-    server.fleet.prepare();
+    server.fleet.prepare(options.ahead);
     try {
       await server.begin();
     } catch (error) {

@@ -69,9 +69,10 @@ export class Fleet {
     this.deps = deps;
   }
 
-  /** Starts one thread ahead of the configuration, so that it loads its code while the main thread reads the file. */
-  prepare(): void {
-    this.ready ??= this.spawn();
+  /** Starts one thread ahead of the configuration, so that it loads its code while the main thread reads the file; or takes one that was started. */
+  prepare(ahead?: Worker): void {
+    this.ready ??= ahead ?? this.spawn();
+    this.ready.ref();
   }
 
   private spawn(): Worker {
