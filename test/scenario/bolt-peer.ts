@@ -145,14 +145,22 @@ export async function openBolt(t: TestContext, port: number): Promise<BoltClient
 export function serveBolt(t: TestContext, handler: (request: Frame, answer: (content: string | Buffer, status?: number) => void, socket: Socket) => void, at = 0): Promise<Served<Server>> {
   return serveRaw(t, (socket) => {
     let rest: Buffer = Buffer.alloc(0);
-    socket.on('end', () => socket.end());
-    socket.on('data', (chunk: Buffer) => {
+    const read = (chunk: Buffer): void => {
       rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
       for (let found = parse(rest); found !== null; found = parse(rest)) {
         rest = rest.subarray(found.length);
         const request = found.frame;
         if (request.command === HEARTBEAT) socket.write(frame({ type: REPLY, command: HEARTBEAT, id: request.id }));
         else if (request.command === 1) handler(request, (content, status = 0) => void socket.write(frame({ type: REPLY, id: request.id, status, content: Buffer.from(content) })), socket);
+      }
+    };
+    socket.on('end', () => socket.end());
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        read(chunk);
+      } catch {
+        // Not a frame, as far as it can be read here: what a real server does.
+        socket.destroy();
       }
     });
   }, at);
