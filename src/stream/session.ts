@@ -230,8 +230,8 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     this.pool?.sessionClosed(this);
     const own = this.own;
     this.own = null;
-    for (let e = this.incoming; e !== null; e = this.incoming) e.downstreamGone(error === null ? 'downstream-closed' : 'downstream-reset');
-    const code: ReasonCode = !this.opened ? (error?.code ?? 'connect-failed') : error === null ? 'upstream-closed' : error.code === 'bad-reply' || error.code === 'heartbeat-missed' ? error.code : 'upstream-reset';
+    for (let e = this.incoming; e !== null; e = this.incoming) e.downstreamGone(error === null ? 'downstream-closed' : error.code === 'internal' ? 'internal' : 'downstream-reset', error?.context);
+    const code: ReasonCode = !this.opened ? (error?.code ?? 'connect-failed') : error === null ? 'upstream-closed' : error.code === 'bad-reply' || error.code === 'heartbeat-missed' || error.code === 'internal' ? error.code : 'upstream-reset';
     this.failOutgoing(code, error);
     if (list !== null) for (const session of list) if (!session.closed) session.connection.resume(PAUSE_PEER);
     const peer = this.peer;
@@ -336,7 +336,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   }
 
   /** Before its exchanges are failed, so that none is tried again here. */
-  private leavePool(): void {
+  leavePool(): void {
     this.closing = true;
     this.pool?.sessionClosing(this);
   }
@@ -496,7 +496,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   }
 
   onGoAway(): void {
-    if (this.pool !== null) this.leavePool();
+    this.pool?.goAway(this);
   }
 
   onError(id: number, code: ReasonCode, context: ReasonContext): void {

@@ -95,6 +95,7 @@ export const manifest = (api) => {
         if (at < 0 || at >= end) break;
         const text = Buffer.from(buf.subarray(p, at)).toString();
         p = at + 1;
+        if (text === 'throw ' + this.role) throw new Error('thrown by the ' + this.role);
         if (this.role === 'server') { this.blocked = true; sink.onRequest(new LineHead(0, text), true); }
         else sink.onReply(new LineHead(2, text), true);
       }
@@ -359,4 +360,39 @@ clusters: [{name: app, hosts: "127.0.0.1:${b.port}", protocol: lines, balancer: 
 `);
   assert.deepEqual(await reload(sluice), []);
   await until('the removed host is let go of', () => a.sockets.size === 0);
+});
+
+test('a protocol that throws costs the connection it threw on, with a reason and a place in the log', { timeout: 60_000 }, async (t) => {
+  const host = await serveRaw(t, (socket: Socket) => {
+    socket.on('end', () => socket.end());
+    socket.on('data', (chunk: Buffer) => socket.write(chunk));
+  });
+  const [port] = await freePorts(1);
+  const sluice = await startWith(t, {
+    'lines.mjs': lines('v1'),
+    'sluice.yaml': `
+plugins: [./lines.mjs]
+access_log: {format: "%path% %response_code% %reason%"}
+listeners: [{name: in, address: "127.0.0.1:${port}", protocol: lines, cluster: app}]
+clusters: [{name: app, hosts: "127.0.0.1:${host.port}", protocol: lines}]
+`,
+  });
+  const other = await open(t, port!);
+  other.send('one\n');
+  await other.when('an answer', () => other.text === 'v1: one\n');
+  const server = await open(t, port!);
+  server.send('throw server\n');
+  await server.whenClosed();
+  const client = await open(t, port!);
+  client.send('throw client\n');
+  await client.when('an error', () => client.text === 'error internal\n');
+  client.send('two\n');
+  await client.when('an answer', () => client.text.endsWith('v1: two\n'));
+  other.send('three\n');
+  await other.when('another answer', () => other.text.endsWith('v1: three\n'));
+  await until('it is told', () => /threw; the connection was cut.*thrown by the server/.test(sluice.stderr) && /thrown by the client/.test(sluice.stderr));
+  assert.match(sluice.stderr, /lines\.mjs/);
+  await until('their lines', () => sluice.lines.length === 4);
+  assert.ok(sluice.lines.includes('throw\\x20client 500 internal'), sluice.lines.join());
+  assert.equal(await sluice.metric('sluice_cluster_active_requests'), 0);
 });

@@ -1,6 +1,7 @@
 // One net.Socket behind a connection: handlers, reads into shared memory, writes, and a close that loses no byte the peer can still take.
 import type { Socket } from 'node:net';
 import { Deadline, type DeadlineOwner } from '../../core/deadline.js';
+import { log } from '../../core/log.js';
 import { SluiceError } from '../../core/reason.js';
 import type { Connection } from '../connection.js';
 import { socketError, WHILE_CONNECTING, WHILE_HANDSHAKING, WHILE_OPEN, type SocketPhase } from '../socket-error.js';
@@ -298,6 +299,7 @@ export class NodeWire implements Wire, DeadlineOwner {
   private fault(thrown: unknown): void {
     const detail = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
     this.error ??= new SluiceError('internal', { detail }, thrown);
+    log.error({ peer: this.peer, err: thrown }, 'what handled the bytes of a connection threw; the connection was cut');
     this.abort();
   }
 
