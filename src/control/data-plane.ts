@@ -84,6 +84,7 @@ export class DataPlane {
   private leaveMs = 30_000;
   private drained: (() => void) | null = null;
   private drainPoll: unknown = null;
+  private shut = false;
 
   constructor(deps: DataPlaneDeps) {
     this.deps = deps;
@@ -336,7 +337,7 @@ export class DataPlane {
 
   // === the end
 
-  /** Tells every client to start nothing new, keeps accepting, and calls back when no connection is left. */
+  /** Tells every client to start nothing new, keeps accepting until no connection is left, and calls back when none came after all. */
   drain(done: () => void): void {
     this.draining = true;
     this.drained = done;
@@ -352,7 +353,11 @@ export class DataPlane {
   private pollDrain(): void {
     let left = 0;
     for (const served of [...this.served.values(), ...this.leaving]) left += served.network.active;
-    if (left === 0) {
+    if (left === 0 && !this.shut) {
+      // Refused from now on, which clients can try elsewhere; a connection that came at the last moment is served.
+      this.shut = true;
+      for (const served of this.served.values()) void served.network.stopAccept();
+    } else if (left === 0) {
       this.drained?.();
       this.drained = null;
       return;

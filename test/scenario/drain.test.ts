@@ -186,6 +186,49 @@ test('Bolt clients that know no go-away are served until they have been quiet fo
   assert.deepEqual(sluice.lines.filter((line) => !line.endsWith(' 200 -')), []);
 });
 
+test('a proxy in front takes a go-away well: one of two proxies behind it drains under load and no call is lost', { timeout: 60_000 }, async (t) => {
+  const bolt = await serveBolt(t, ({ content }, answer) => void setTimeout(() => answer(`echo ${content.toString()}`), 10));
+  const [front, ...behind] = await freePorts(3);
+  const inner = await Promise.all(behind.map((port) => start(t, {
+    config: `
+listeners:
+  - {name: bolt, address: "127.0.0.1:${port}", protocol: bolt, cluster: app, options: {goaway: true}}
+clusters:
+  - {name: app, hosts: "127.0.0.1:${bolt.port}", protocol: bolt}
+`,
+  })));
+  const outer = await start(t, {
+    config: `
+access_log: {format: "%response_code% %reason% %attempts%"}
+listeners:
+  - {name: bolt, address: "127.0.0.1:${front}", protocol: bolt, cluster: app}
+clusters:
+  - {name: app, hosts: "127.0.0.1:${behind[0]},127.0.0.1:${behind[1]}", protocol: bolt}
+`,
+  });
+  const client = await openBolt(t, front!);
+  let next = 0;
+  let over = false;
+  const lanes = Array.from({ length: 8 }, async () => {
+    while (!over) {
+      const content = `call ${next++}`;
+      const reply = await client.call(content);
+      assert.equal(reply.content.toString(), `echo ${content}`);
+    }
+  });
+  const done = Promise.all(lanes);
+  await until('both are in use', async () => (await Promise.all(inner.map((s) => s.metric('sluice_listener_requests_total')))).every((n) => n > 20));
+  const began = Date.now();
+  inner[0]!.kill('SIGTERM');
+  assert.equal(await inner[0]!.exited, 0);
+  assert.ok(Date.now() - began < 10_000, 'long before its deadline, though its client never paused');
+  const so = next;
+  await until('calls go on', () => next > so + 100);
+  over = true;
+  await done;
+  assert.deepEqual(outer.lines.filter((line) => !line.startsWith('200 - ')), []);
+});
+
 test('a second SIGTERM ends at once', { timeout: 30_000 }, async (t) => {
   const http = await serveHttp(t, () => {});
   const ports = await freePorts(3);

@@ -297,6 +297,29 @@ describe('multiplex', () => {
     return l;
   }));
 
+  test('a host that says so twice within a moment is left alone itself', () => frozen((clock) => {
+    const l = bolt();
+    const c = l.client();
+    const goaway = frame(9, 1, '', 100);
+    const leave = (n: number): void => {
+      c.feed(frame(n + 1));
+      const up = l.upstream(n);
+      const [id] = idsOf(up);
+      up.feed(Buffer.concat([frame(id!, 0), goaway]));
+    };
+    clock.advance(100);
+    leave(0);
+    assert.ok(!(l.hosts[0]!.awayUntil > 0), 'one connection has reached its age');
+    clock.advance(6000);
+    leave(1);
+    assert.ok(!(l.hosts[0]!.awayUntil > 0), 'another one');
+    clock.advance(50);
+    leave(2);
+    assert.equal(l.hosts[0]!.awayUntil - clock.now(), 5000, 'a new connection is told at once: the host drains');
+    assert.equal(l.finished.filter((f) => f.code === '').length, 3);
+    return l;
+  }));
+
   test('a request longer than 256 KiB goes on a connection of its own, which serves the next long one', () => frozen(() => {
     const l = bolt();
     const [a, b] = [l.client(), l.client()];

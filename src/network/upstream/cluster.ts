@@ -15,6 +15,7 @@ import { Host } from './host.js';
 import { hostConnect, type HostConnect } from './host-connect.js';
 import type { ClusterSnapshot, HostSnapshot } from './snapshot.js';
 
+const NONE: readonly Host[] = [];
 /** Times a balancer is asked again for a host that was not tried yet, before the list is walked. */
 const ASK_AGAIN = 4;
 /** A host in slow start takes this many tenths at first, and one more after each tenth of the time. */
@@ -95,24 +96,29 @@ export class Cluster implements DeadlineOwner {
       this.stats.no_host.inc();
       return null;
     }
-    if (tried === null || tried.length === 0 || !tried.includes(first)) return first;
-    return this.pickOther(hash, tried, first);
+    if ((tried === null || tried.length === 0 || !tried.includes(first)) && !first.away) return first;
+    return this.pickOther(hash, tried ?? NONE, first);
   }
 
+  /** One that was not tried and is not away; else one that was not tried; else the balancer's choice. */
   private pickOther(hash: number, tried: readonly Host[], first: Host): Host {
     for (let i = 0; i < ASK_AGAIN; i++) {
       const other = this.ask(hash);
-      if (other !== null && !tried.includes(other)) return other;
+      if (other !== null && !tried.includes(other) && !other.away) return other;
     }
     const usable = this.usable;
     const n = usable.length;
+    let untried = tried.includes(first) ? null : first;
     let at = randomInt(n);
     for (let i = 0; i < n; i++) {
       const other = usable[at]!;
-      if (!tried.includes(other)) return other;
+      if (!tried.includes(other)) {
+        if (!other.away) return other;
+        untried ??= other;
+      }
       at = at + 1 === n ? 0 : at + 1;
     }
-    return first;
+    return untried ?? first;
   }
 
   /** A balancer may come from outside: what it throws costs its order, not the exchange. */

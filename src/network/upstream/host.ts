@@ -1,4 +1,5 @@
 // One address of a cluster as a worker sees it: its health, what runs on it and the pool that the stream layer keeps there.
+import { turnNow } from '../../core/clock.js';
 import type { SharedLevels } from '../../core/levels.js';
 import type { Cluster } from './cluster.js';
 import type { HostStats } from './cluster-stats.js';
@@ -32,6 +33,8 @@ export class Host {
   usableSince = -1;
   /** True once the host is out of its cluster: it is never picked again, what runs may finish. */
   removed = false;
+  /** Monotonic ms until which it asked, in its protocol, to be left alone; 0: never. Others are picked while there are any. */
+  awayUntil = 0;
   /** Exchanges in flight and connections, of this worker; counted by whoever holds them. */
   active = 0;
   connections = 0;
@@ -58,6 +61,10 @@ export class Host {
   /** Nothing speaks against it. What was picked was healthy at that moment, so callers need not ask. */
   get healthy(): boolean {
     return this.levels.read(this.row) === 0;
+  }
+
+  get away(): boolean {
+    return this.awayUntil > 0 && turnNow() < this.awayUntil;
   }
 
   /** Registers someone other than `pool` who must let go when the host is removed; undone by `unhold`. */

@@ -11,6 +11,9 @@ import type { Protocol } from '../protocol.js';
 import { Session } from '../session.js';
 import type { ClusterPools } from './cluster-pools.js';
 
+/** How long a host that goes away is left alone, ms. */
+const AWAY_MS = 5000;
+
 /** Reads a connection until it is open and the session takes over; nothing is delivered inside `connect`. */
 class Opening implements Reader {
   session: Session | null = null;
@@ -41,6 +44,7 @@ export abstract class MessagePool implements HostPool {
   refusal: ReasonCode = 'breaker-connections';
   readonly owner: ClusterPools;
   protected draining = false;
+  private lastGoAway = -Infinity;
   /** Every open session, in use or not, for draining and the admin. */
   readonly sessions = new Set<Session>();
 
@@ -64,6 +68,17 @@ export abstract class MessagePool implements HostPool {
   protected abstract forget(session: Session): void;
   /** A session that one more exchange could be sent on at once, alone where it must not be shared; taken out of what is idle. Null: none. */
   abstract spare(alone: boolean): Session | null;
+
+  /**
+   * The host asked for nothing more on the session. Asked twice within a moment, it is the host itself that goes (a new connection to
+   * one that drains is told at once): others are taken instead, for long enough that it is gone or back.
+   */
+  goAway(session: Session): void {
+    const time = now();
+    if (time - this.lastGoAway < AWAY_MS) this.host.awayUntil = time + AWAY_MS;
+    this.lastGoAway = time;
+    session.leavePool();
+  }
 
   /** The client that the session belonged to needs it no more: it serves others once nothing runs on it. */
   unbind(session: Session): void {

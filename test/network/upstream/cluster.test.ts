@@ -100,6 +100,27 @@ describe('picking', () => {
     assert.ok(!(HOSTS[2]! in counts(cluster, 50, tried)));
   });
 
+  test('leaves a host alone while it asked for that, unless it is all there is', () => {
+    const clock = new FakeClock();
+    const restore = setClock(clock);
+    try {
+      up.apply({ name: 'a', hosts: [{ address: HOSTS[0]!, weight: 1000 }, HOSTS[1]!, HOSTS[2]!] });
+      const cluster = up.cluster('a');
+      const [heavy, second, third] = HOSTS.slice(0, 3).map((address) => byAddress('a', address));
+      heavy!.awayUntil = clock.now() + 5000;
+      assert.ok(!(HOSTS[0]! in counts(cluster, 100)));
+      assert.deepEqual(counts(cluster, 50, [second!]), { [HOSTS[2]!]: 50 });
+      assert.deepEqual(counts(cluster, 50, [second!, third!]), { [HOSTS[0]!]: 50 }, 'rather than one that failed');
+      for (const host of [second!, third!]) host.awayUntil = heavy!.awayUntil;
+      assert.equal(Object.values(counts(cluster, 50)).reduce((a, b) => a + b), 50, 'with all of them away none is');
+      assert.ok(!('-' in counts(cluster, 50)));
+      clock.advance(5000);
+      assert.ok(HOSTS[0]! in counts(cluster, 100), 'for so long');
+    } finally {
+      restore();
+    }
+  });
+
   test('ignores health only below a panic threshold, and says so', () => {
     up.apply({ name: 'a', hosts: HOSTS, panic_threshold: '50%' }, { name: 'b', hosts: HOSTS });
     for (const address of HOSTS.slice(0, 2)) up.setHealthy('a', address, false);
