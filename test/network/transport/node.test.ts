@@ -480,6 +480,52 @@ for (const events of [false, true]) {
       assert.equal(ear.error, null);
     });
 
+    test('close with reset at every moment of an end closes for good', async () => {
+      const port = await listen();
+      const moments: ((connection: Connection) => Promise<void> | void)[] = [
+        () => {},
+        (connection) => connection.end(),
+        (connection) => {
+          connection.end();
+          connection.flush();
+        },
+        async (connection) => {
+          connection.end();
+          connection.flush();
+          await Promise.resolve();
+        },
+        async (connection) => {
+          connection.end();
+          await turn();
+        },
+        async (connection) => {
+          connection.end();
+          await turn();
+          await turn();
+        },
+        (connection) => {
+          write(connection, 'last words');
+          connection.end();
+          connection.flush();
+        },
+        (connection) => {
+          connection.give(Buffer.alloc(20_000_000), 0, 20_000_000);
+          connection.end();
+          connection.flush();
+        },
+      ];
+      for (const [i, moment] of moments.entries()) {
+        const peer = await client(port, { paused: true });
+        const { connection, ear } = await accept(i);
+        await moment(connection);
+        connection.close(true);
+        await until(() => ear.closed, `the close of moment ${i}`);
+        peer.socket.resume();
+        await peer.hasEnded();
+        peer.socket.destroy();
+      }
+    });
+
     test('a reader that throws costs its own connection only', async () => {
       const port = await listen();
       const peer = await client(port);
