@@ -126,14 +126,15 @@ export class DataPlane {
     this.clusters.apply(version.clusters);
     this.upstreams.prune();
     const tables = this.tables(config, problems);
-    const wanted = new Map(config.listeners.map((l) => [l.name, l]));
+    const listeners = config.listeners.filter((listener) => this.serves(listener));
+    const wanted = new Map(listeners.map((l) => [l.name, l]));
     // Addresses are given up before others are asked for: a listener may take one that another had.
     for (const [name, served] of this.served) {
       const newer = wanted.get(name);
       if (newer === undefined || !sameSocket(served.config, newer)) this.remove(name, served);
     }
     const starts: Promise<void>[] = [];
-    for (const listener of config.listeners) {
+    for (const listener of listeners) {
       try {
         const known = this.served.get(listener.name);
         if (known !== undefined) this.update(known, listener, tables.get(listener.routes));
@@ -144,6 +145,11 @@ export class DataPlane {
     }
     await Promise.all(starts);
     return problems;
+  }
+
+  /** The file of a unix socket has one owner, and a port that the system chooses would be another one for each worker: the first serves these. */
+  private serves({ address }: ListenerConfig): boolean {
+    return !this.deps.share || this.deps.self === 1 || (address.path === undefined && address.port !== 0);
   }
 
   private tables(config: Config, problems: string[]): Map<string, RouteTable> {
