@@ -28,5 +28,13 @@ export function isReadBuffer(buf: Uint8Array): boolean {
 export function recycle(buf: Uint8Array): void {
   if (buf.length < READ_SIZES[0] || !ours.has(buf)) return;
   const list = free.get(buf.length)!;
-  if (list.length < MOST) list.push(buf as Buffer);
+  // A buffer may be given in parts, each of which is handed in when it was taken.
+  if (list.length < MOST && !list.includes(buf as Buffer)) list.push(buf as Buffer);
+}
+
+/** Undoes `recycle` within the same delivery: a further part of the buffer has not been taken. */
+export function withdraw(buf: Uint8Array): void {
+  const list = free.get(buf.length)!;
+  const at = list.indexOf(buf as Buffer);
+  if (at !== -1) list.splice(at, 1);
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Connection } from '../../src/network/connection.js';
-import { isReadBuffer, READ_SIZES, recycle, takeReadBuffer } from '../../src/network/read-buffers.js';
+import { isReadBuffer, READ_SIZES, recycle, takeReadBuffer, withdraw } from '../../src/network/read-buffers.js';
 import { FakeWire } from '../support/fake-wire.js';
 
 const nobody = { onBytes: () => 0, onOpen() {}, onEnd() {}, onDrain() {}, onClose() {} };
@@ -28,4 +28,16 @@ test('other buffers are left to the collector, whatever their size', () => {
   recycle(Buffer.alloc(10));
   assert.notEqual(takeReadBuffer(READ_SIZES[1]), foreign);
   assert.equal(isReadBuffer(foreign), false);
+});
+
+test('a buffer given in parts is free once, and not while a part of it waits', () => {
+  const buf = takeReadBuffer(READ_SIZES[1]);
+  recycle(buf);
+  recycle(buf);
+  assert.equal(takeReadBuffer(READ_SIZES[1]), buf);
+  assert.notEqual(takeReadBuffer(READ_SIZES[1]), buf);
+  recycle(buf);
+  withdraw(buf);
+  assert.notEqual(takeReadBuffer(READ_SIZES[1]), buf);
+  withdraw(buf);
 });

@@ -5,7 +5,7 @@ import { log } from '../../core/log.js';
 import { SluiceError } from '../../core/reason.js';
 import type { Connection } from '../connection.js';
 import { socketError, WHILE_CONNECTING, WHILE_HANDSHAKING, WHILE_OPEN, type SocketPhase } from '../socket-error.js';
-import { isReadBuffer, READ_SIZES, recycle, takeReadBuffer } from '../read-buffers.js';
+import { isReadBuffer, READ_SIZES, recycle, takeReadBuffer, withdraw } from '../read-buffers.js';
 import type { Wire } from '../wire.js';
 
 /** How long a closing socket may take to hand its last bytes to the kernel. */
@@ -338,7 +338,10 @@ export class NodeWire implements Wire, DeadlineOwner {
     }
     socket.write(bytes);
     if (socket.writableLength === 0) return true;
-    if (isReadBuffer(buf)) (this.inFlight ??= []).push(buf);
+    if (isReadBuffer(buf)) {
+      withdraw(buf);
+      (this.inFlight ??= []).push(buf);
+    }
     // 'drain' comes only after more than the stream's own high-water mark: below it an empty write behind the rest tells us.
     if (!socket.writableNeedDrain && !this.marked) {
       this.marked = true;

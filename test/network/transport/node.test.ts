@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { setClock } from '../../../src/core/clock.js';
 import { FakeClock } from '../../../src/core/clock-fake.js';
+import { configureLog } from '../../../src/core/log.js';
 import type { SluiceError } from '../../../src/core/reason.js';
 import { connect } from '../../../src/network/connect.js';
 import { CLOSED, CONNECTING, type Connection, HIGH_WATER, OPEN, PAUSE_PEER, type Reader } from '../../../src/network/connection.js';
@@ -62,6 +63,7 @@ class Ear implements Reader {
   }
 }
 
+await configureLog({ to: { write() {} } });
 const limit = { timeout: 30_000 };
 const transport = new NodeTransport();
 let undo: (() => unknown)[] = [];
@@ -192,6 +194,38 @@ describe('an outgoing connection', limit, () => {
     }
     assert.equal(ear.owned, owned);
     assert.equal(connection.received, 5 + bulk.length + 6);
+  });
+
+  test('bulk given on in parts, to a slow receiver, arrives unharmed', async () => {
+    const port = await listen();
+    const receiver = await client(port, { paused: true });
+    const out = await accept();
+    const { ear, connection } = dial(host.port);
+    ear.hear = () => {};
+    const halves: Reader = {
+      ...ear,
+      onOpen() {},
+      onEnd() {},
+      onDrain() {},
+      onClose: () => ear.events.push('close'),
+      onBytes: (_c, buf, start, end, owned) => {
+        const middle = start + ((end - start) >> 1);
+        for (const [from, to] of [[start, middle], [middle, end]] as const) {
+          if (owned) out.connection.give(buf, from, to);
+          else out.connection.write(buf, from, to);
+        }
+        if (out.connection.overHigh) connection.pause(PAUSE_PEER);
+        return end - start;
+      },
+    };
+    connection.reader = halves;
+    out.ear.onDrain = () => connection.resume(PAUSE_PEER);
+    const sent = pattern(30_000_000);
+    (await host.peer()).send(sent);
+    await until(() => connection.paused);
+    receiver.socket.resume();
+    await receiver.hasBytes(sent.length);
+    assert.ok(receiver.received.equals(sent));
   });
 
   test('keeps the bytes of many readers apart that share one buffer', async () => {
