@@ -10,9 +10,11 @@ import { redact } from './control/redact.js';
 import { type Reading, SourceFile } from './control/source-file.js';
 import { formatProblem, type Problem } from './core/config/problem.js';
 import { clock } from './core/clock.js';
+import { showAddress } from './core/config/address.js';
 import { LevelRows, SharedLevels } from './core/levels.js';
 import { configureLog, getLevel, log, type LogLevel, logLevels, setLevel } from './core/log.js';
 import { Stats, StatsView } from './core/stats.js';
+import { addressTaken } from './network/address-probe.js';
 import { transport } from './network/transport/current.js';
 import { MainUpstream } from './network/upstream/main-upstream.js';
 import type { ProbeFactory } from './network/upstream/probe.js';
@@ -100,6 +102,7 @@ export class Server implements Operations {
     await configureLog(this.config_.log);
     for (const warning of this.reading.warnings) log.warn(formatProblem(warning));
     const workers = this.workerCount();
+    if (workers > 1) await this.probeAddresses();
     this.levels = SharedLevels.create(LEVEL_ROWS, workers + 1);
     this.rows = new LevelRows(this.levels, (segment) => this.fleet.post({ type: 'segment', segment }));
     this.view.attachLocal('main', this.stats);
@@ -125,6 +128,14 @@ export class Server implements Operations {
     this.upstream.beginChecks();
     if (failures.length > 0) throw new Error(failures.join('; '));
     if (this.options.watch !== false) this.source.watch(() => this.reload());
+  }
+
+  /** Workers share their addresses (SO_REUSEPORT), and so would two processes without noticing: each address must be free before. */
+  private async probeAddresses(): Promise<void> {
+    for (const { name, address, protocol } of this.config_.listeners) {
+      const errno = protocol === 'udp' ? '' : await addressTaken(address);
+      if (errno !== '') throw new Error(`listener ${name} cannot listen on ${showAddress(address)}: ${errno}`);
+    }
   }
 
   private workerCount(): number {

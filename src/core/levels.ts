@@ -1,4 +1,8 @@
 // Numbers that every thread raises and lowers and all read: breaker levels, host health and load, in shared memory.
+import { now } from './clock.js';
+
+/** How long a released row stays unused: a worker that has not heard of the release yet reads 0 in it, not what another name means. */
+const QUARANTINE_MS = 5000;
 
 /** What another thread needs to take part; plain data with shared buffers. */
 export interface SharedLevelsState {
@@ -116,7 +120,7 @@ export class LevelRows {
   readonly #levels: SharedLevels;
   readonly #onSegment: (segment: LevelSegment) => void;
   readonly #byName = new Map<string, { row: number; users: number }>();
-  readonly #released: number[] = [];
+  readonly #released: { readonly row: number; readonly at: number }[] = [];
   #next = 0;
 
   /** `onSegment` posts a new segment to the other threads. */
@@ -137,18 +141,19 @@ export class LevelRows {
     return row;
   }
 
-  /** The last release frees the row; it serves another name once every writer has come back to 0. */
+  /** The last release frees the row; it serves another name after QUARANTINE_MS, once every writer has come back to 0. */
   release(name: string): void {
     const known = this.#byName.get(name);
     if (known === undefined || --known.users > 0) return;
     this.#byName.delete(name);
     this.#levels.set(known.row, 0);
-    this.#released.push(known.row);
+    this.#released.push({ row: known.row, at: now() });
   }
 
   #free(): number {
-    const at = this.#released.findIndex((row) => this.#levels.read(row) === 0);
-    if (at !== -1) return this.#released.splice(at, 1)[0]!;
+    const before = now() - QUARANTINE_MS;
+    const at = this.#released.findIndex(({ row, at: released }) => released <= before && this.#levels.read(row) === 0);
+    if (at !== -1) return this.#released.splice(at, 1)[0]!.row;
     if (this.#next === this.#levels.capacity) this.#onSegment(this.#levels.grow());
     return this.#next++;
   }

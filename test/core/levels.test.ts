@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { FakeClock } from '../../src/core/clock-fake.js';
+import { setClock } from '../../src/core/clock.js';
 import { Worker } from 'node:worker_threads';
 import { LevelRows, type LevelSegment, SharedLevels } from '../../src/core/levels.js';
 
@@ -88,7 +90,9 @@ test('worker threads and the main thread see one another without messages', asyn
   assert.equal(main.read(20), 101);
 });
 
-test('names keep their rows, grow the levels when they run out, and free rows serve again once all is back to 0', () => {
+test('names keep their rows, grow the levels when they run out, and free rows serve again after a while, once all is back to 0', (t) => {
+  const time = new FakeClock();
+  t.after(setClock(time));
   const levels = SharedLevels.create(16, 2);
   const other = SharedLevels.open(levels.share(), 1);
   const posted: LevelSegment[] = [];
@@ -108,6 +112,8 @@ test('names keep their rows, grow the levels when they run out, and free rows se
   const before = rows.take('new');
   assert.notEqual(before, taken[5], 'the other writer still holds 2');
   other.add(taken[5]!, -2);
+  assert.notEqual(rows.take('too soon'), taken[5], 'a thread may not have heard of the release yet');
+  time.advance(5000);
   assert.equal(rows.take('newer'), taken[5]);
   assert.equal(levels.read(taken[5]!), 0);
 });

@@ -36,7 +36,7 @@ ${direct}
   const third = await open(t, port!);
   await third.whenEnded();
   assert.equal(third.total, 0);
-  assert.equal(await sluice.metric('sluice_listener_refused_total', 'connection-limit'), 1);
+  await until('the refusals are counted', async () => (await sluice.metric('sluice_listener_refused_total', 'connection-limit')) === 1);
   first.end();
   await first.whenClosed();
   await until('there is room', async () => (await sluice.metric('sluice_listener_open_connections')) === 1);
@@ -49,7 +49,7 @@ ${direct}
   for (const client of [second, fourth, fifth]) assert.equal(await ask(client), 'hello', 'who is in stays in');
   const sixth = await open(t, port!);
   await sixth.whenEnded();
-  assert.equal(await sluice.metric('sluice_listener_refused_total', 'connection-limit'), 2);
+  await until('the refusals are counted', async () => (await sluice.metric('sluice_listener_refused_total', 'connection-limit')) === 2);
 });
 
 test('ip_access: the first rule that lists an address decides', { timeout: 60_000 }, async (t) => {
@@ -75,7 +75,7 @@ ${direct}
   assert.equal(await from('127.0.0.2'), false);
   assert.equal(await from('127.0.0.7'), true);
   assert.equal(await from('127.0.0.8'), false, 'no rule lists it');
-  assert.equal(await sluice.metric('sluice_listener_refused_total', 'ip-denied'), 2);
+  await until('the refusals are counted', async () => (await sluice.metric('sluice_listener_refused_total', 'ip-denied')) === 2);
 });
 
 test('sizes: line, head, number of headers and frames, each with the protocol\'s own refusal', { timeout: 60_000 }, async (t) => {

@@ -129,7 +129,9 @@ export async function start(t: TestContext, options: StartOptions): Promise<Slui
     file = join(folder, 'sluice.yaml');
     writeFileSync(file, `admin: {address: ${admin}}\n${options.config}`);
   }
-  const args = ['--enable-source-maps', binary, 'start', '-c', file, ...(options.args ?? [])];
+  // One worker unless the test says otherwise: figures of memory and counts of connections are for one.
+  const workers = options.config !== undefined && !/^workers:/m.test(options.config) && options.args?.includes('--workers') !== true ? ['--workers', '1'] : [];
+  const args = ['--enable-source-maps', binary, 'start', '-c', file, ...workers, ...(options.args ?? [])];
   const child = spawn(process.execPath, args, { env: { ...process.env, ADMIN: admin, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const sluice = new Sluice(child, admin, file);
   t.after(async () => {
