@@ -201,9 +201,7 @@ describe('an outgoing connection', limit, () => {
     const receiver = await client(port, { paused: true });
     const out = await accept();
     const { ear, connection } = dial(host.port);
-    ear.hear = () => {};
     const halves: Reader = {
-      ...ear,
       onOpen() {},
       onEnd() {},
       onDrain() {},
