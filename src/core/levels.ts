@@ -141,19 +141,25 @@ export class LevelRows {
     return row;
   }
 
-  /** The last release frees the row; it serves another name after QUARANTINE_MS, once every writer has come back to 0. */
+  /**
+   * The last release frees the row; it serves another name after QUARANTINE_MS, once every other writer has come back to 0. Until then
+   * it keeps this thread's value, for the others may go by it a moment longer.
+   */
   release(name: string): void {
     const known = this.#byName.get(name);
     if (known === undefined || --known.users > 0) return;
     this.#byName.delete(name);
-    this.#levels.set(known.row, 0);
     this.#released.push({ row: known.row, at: now() });
   }
 
   #free(): number {
     const before = now() - QUARANTINE_MS;
-    const at = this.#released.findIndex(({ row, at: released }) => released <= before && this.#levels.read(row) === 0);
-    if (at !== -1) return this.#released.splice(at, 1)[0]!.row;
+    const at = this.#released.findIndex(({ row, at: released }) => released <= before && this.#levels.read(row) === this.#levels.own(row));
+    if (at !== -1) {
+      const { row } = this.#released.splice(at, 1)[0]!;
+      this.#levels.set(row, 0);
+      return row;
+    }
     if (this.#next === this.#levels.capacity) this.#onSegment(this.#levels.grow());
     return this.#next++;
   }
