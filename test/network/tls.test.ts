@@ -281,6 +281,20 @@ describe('certificates that change on disk', limit, () => {
   });
 });
 
+/** Hands everything to another connection. */
+function across(other: () => Connection): Reader {
+  return {
+    onOpen() {},
+    onDrain() {},
+    onBytes: (_connection, buf, start, end) => {
+      other().write(buf, start, end);
+      return end - start;
+    },
+    onEnd: () => other().end(),
+    onClose: () => other().close(),
+  };
+}
+
 describe('tls_inspector', limit, () => {
   test('lets one port serve TLS and plain text', async () => {
     const it = await lab({}, { listener_filters: [filter('tls_inspector')] });
@@ -302,6 +316,23 @@ describe('tls_inspector', limit, () => {
     await answers(new Peer(socket), 'secure');
     const { info } = it.owner.connections[0]!;
     assert.deepEqual([info.remoteAddress, info.remotePort, info.originalAddress, info.originalPort, info.secure], ['10.1.2.3', 7, '10.4.5.6', 443, true]);
+  });
+
+  test('on a listener without TLS tells what is asked for, and the bytes go on as they are', async () => {
+    const host = await tlsHost({ ALPNProtocols: ['h2'] });
+    const it: ListenerLab = await new ListenerLab({ listener_filters: [filter('tls_inspector')] }, {
+      accept: (connection) => {
+        it.owner.connections.push(connection);
+        const far: Connection = connect({ host: '127.0.0.1', port: host.port }, { timeout: 1000, reader: across(() => connection) });
+        connection.reader = across(() => far);
+      },
+    }).start();
+    undo.push(() => it.listener.close(0));
+    const peer = await secure(it.port, { ALPNProtocols: ['h2'] });
+    await answers(peer, 'through');
+    const { info } = it.owner.connections[0]!;
+    assert.deepEqual([info.detected, info.serverName, info.alpn, info.secure], ['tls', 'localhost', 'h2', false]);
+    assert.equal(host.sockets[0]!.alpnProtocol, 'h2');
   });
 
   test('takes a silent client for a plain one when its time is over', async () => {

@@ -26,12 +26,15 @@ function knowsReusePort(version: string): boolean {
  * An accepted socket reads by events, with an allocation of 64 KiB for each; `onread` exists for outgoing ones only. The handle of an
  * accepted one can be put into a socket of our own, by two names that Node does not document; where they are missing, events remain.
  */
-function readDirectly(socket: net.Socket): net.Socket | null {
-  const inner = socket as net.Socket & { _handle?: { reading?: boolean; useUserBuffer?: unknown } | null };
-  const handle = inner._handle;
+function readDirectly(accepted: net.Socket): net.Socket | null {
+  type WithHandle = net.Socket & { _handle?: { useUserBuffer?: unknown } | null };
+  const former = accepted as WithHandle;
+  const handle = former._handle;
   if (handle === undefined || handle === null || typeof handle.useUserBuffer !== 'function') return null;
-  inner._handle = null;
-  return new net.Socket({ handle, onread, allowHalfOpen: true } as net.SocketConstructorOpts);
+  const socket: WithHandle = new net.Socket({ handle, onread, allowHalfOpen: true } as net.SocketConstructorOpts);
+  if (socket._handle !== handle) return null;
+  former._handle = null;
+  return socket;
 }
 
 const nobody: Reader = {
