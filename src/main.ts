@@ -2,7 +2,8 @@
 // The command line, and the only place that ends the process. It imports nothing before it is needed: a proxy is to accept soon after exec.
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { startThread } from './control/worker-thread.js';
 
 // Node would open its inspector.
 process.on('SIGUSR1', () => {});
@@ -15,7 +16,7 @@ const workerFile = new URL('./worker.js', import.meta.url);
  */
 function workerAhead(words: readonly string[]): Worker | undefined {
   if (words[0] !== 'start') return undefined;
-  const worker = new Worker(workerFile);
+  const worker = startThread(workerFile);
   worker.unref();
   return worker;
 }

@@ -1,12 +1,13 @@
 // The workers as the main thread sees them: started, configured, watched, replaced when one dies or stands still, drained and stopped.
 import { randomBytes } from 'node:crypto';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { clock, now } from '../core/clock.js';
 import type { SharedLevels } from '../core/levels.js';
 import type { Log } from '../core/log.js';
 import type { StatsView } from '../core/stats.js';
 import type { FromWorker, ToWorker, Version, WorkerAnswer } from './messages.js';
 import type { ListenerState, WorkerState } from './operations.js';
+import { startThread } from './worker-thread.js';
 
 /** How often workers are looked at, ms, and how many looks without a tick mean that one stands still. */
 const LOOK_MS = 500;
@@ -76,7 +77,7 @@ export class Fleet {
   }
 
   private spawn(): Worker {
-    return new Worker(this.deps.script, { stdout: false, stderr: false });
+    return startThread(this.deps.script);
   }
 
   /** Starts `count` workers that count in these levels (writers 1 to `count`); they carry nothing until `configure`. */

@@ -59,10 +59,10 @@ test('every method with its body, its headers in their case and order, over conn
   assert.equal(await sluice.metric('sluice_listener_accepted_total'), 2);
 });
 
-test('64 MB go up and down at the same time, unchanged, while the proxy stays small', { timeout: 120_000 }, async (t) => {
+test('160 MB go up and down at the same time, unchanged, while the proxy stays small', { timeout: 120_000 }, async (t) => {
   const MB = 1024 * 1024;
   const piece = randomBytes(MB);
-  const size = 64 * MB;
+  const size = 160 * MB;
   const wanted = createHash('sha256');
   for (let i = 0; i < 64; i++) wanted.update(piece);
   const digest = wanted.digest('hex');
@@ -105,7 +105,8 @@ test('64 MB go up and down at the same time, unchanged, while the proxy stays sm
   };
   await exchange('/sized', { 'content-length': String(size) });
   await exchange('/chunked', { 'transfer-encoding': 'chunked' });
-  assert.ok(peak - before < 60 * MB, `resident memory grew by ${Math.round((peak - before) / MB)} MB`);
+  // A later Node's young generation alone grows by more than 32 MB under such a load.
+  assert.ok(peak - before < 110 * MB, `resident memory grew by ${Math.round((peak - before) / MB)} MB`);
 });
 
 test('chunks and trailers pass in both directions; Expect: 100-continue waits for the host', { timeout: 60_000 }, async (t) => {

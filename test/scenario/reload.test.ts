@@ -313,7 +313,7 @@ routes: [{name: main, routes: [{direct_response: {body: "in"}}]}]
   const other = await open(t, port!);
   await other.whenEnded();
   assert.equal(other.total, 0);
-  assert.equal(await sluice.metric('sluice_listener_refused_total', 'ip-denied'), 1);
+  await until('the refusal is counted', async () => (await sluice.metric('sluice_listener_refused_total', 'ip-denied')) === 1);
   await change(sluice, config('allow'));
   assert.equal((await get(port!)).text, 'in');
 });

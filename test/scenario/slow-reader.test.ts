@@ -79,7 +79,7 @@ clusters:
   const stood = await settled('what hosts have written', () => written);
   assert.ok(stood < 20 * size * 0.7, `hosts have written ${Math.round(stood / MB)} of ${(20 * size) / MB} MB`);
   const grew = (await memory(sluice)) - before;
-  assert.ok(grew < 50 * MB, `memory grew by ${Math.round(grew / MB)} MB`);
+  assert.ok(grew < 110 * MB, `memory grew by ${Math.round(grew / MB)} MB`);
   for (let i = 0; i < 50; i++) assert.equal((await get(port!)).text, 'small');
   const connections = await sluice.json<{ side: string; unsent: number }[]>('/connections');
   for (const { unsent } of connections) assert.ok(unsent < 2 * MB, `${unsent} bytes wait in one connection`);
@@ -203,7 +203,7 @@ clusters: [{name: app, hosts: "127.0.0.1:${host.port}", protocol: bolt}]
   await work;
   assert.ok(slowest < 1000, `the slowest call took ${slowest} ms`);
   const grew = (await memory(sluice)) - before;
-  assert.ok(grew < 70 * MB, `memory grew by ${Math.round(grew / MB)} MB`);
+  assert.ok(grew < 110 * MB, `memory grew by ${Math.round(grew / MB)} MB`);
   assert.deepEqual(sluice.lines.filter((line) => line !== '200 -'), []);
 
   // The slow ones get every byte when they read.
