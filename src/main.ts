@@ -23,6 +23,8 @@ function workerAhead(words: readonly string[]): Worker | undefined {
 
 async function main(words: readonly string[]): Promise<number | null> {
   const ahead = workerAhead(words);
+  // Begun before the arguments are read: it is the longest part of a start.
+  const serverAhead = words[0] === 'start' ? import('./server.js') : undefined;
   const [{ helpText, readArguments }, { DONE, MISUSED, writeAll }] = await Promise.all([import('./control/command/arguments.js'), import('./control/command/output.js')]);
   const to = { out: (text: string) => writeAll(1, text), err: (text: string) => writeAll(2, text), env: process.env };
   const command = readArguments(words);
@@ -36,7 +38,7 @@ async function main(words: readonly string[]): Promise<number | null> {
   }
   switch (command.name) {
     case 'start': {
-      const [{ start }, { Server }, { log }] = await Promise.all([import('./control/command/start.js'), import('./server.js'), import('./core/log.js')]);
+      const [{ start }, { Server }, { log }] = await Promise.all([import('./control/command/start.js'), serverAhead ?? import('./server.js'), import('./core/log.js')]);
       return start(
         command,
         {
