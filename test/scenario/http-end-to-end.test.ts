@@ -30,7 +30,7 @@ test('every method with its body, its headers in their case and order, over conn
     });
   });
   const [port] = await freePorts(1);
-  const sluice = await start(t, { config: config(port!, upstream.port) });
+  const sluice = await start(t, { config: `workers: 1\n${config(port!, upstream.port)}` });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   t.after(() => agent.destroy());
   for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND', 'M-SEARCH']) {
@@ -64,9 +64,9 @@ test('160 MB go up and down at the same time, unchanged, while the proxy stays s
   const piece = randomBytes(MB);
   const size = 160 * MB;
   const wanted = createHash('sha256');
-  for (let i = 0; i < 64; i++) wanted.update(piece);
+  for (let i = 0; i < size / MB; i++) wanted.update(piece);
   const digest = wanted.digest('hex');
-  const source = (): Readable => Readable.from((function* () { for (let i = 0; i < 64; i++) yield piece; })());
+  const source = (): Readable => Readable.from((function* () { for (let i = 0; i < size / MB; i++) yield piece; })());
   const sums: string[] = [];
   const upstream = await serveHttp(t, (request, response) => {
     const sum = createHash('sha256');
@@ -77,7 +77,7 @@ test('160 MB go up and down at the same time, unchanged, while the proxy stays s
     void pipeline(source(), response).catch(() => {});
   });
   const [port] = await freePorts(1);
-  const sluice = await start(t, { config: config(port!, upstream.port) });
+  const sluice = await start(t, { config: `workers: 1\n${config(port!, upstream.port)}` });
   for (let i = 0; i < 20; i++) await send(port!, { method: 'HEAD', path: '/sized' });
   sums.length = 0;
   const before = await sluice.metric('sluice_process_resident_memory_bytes');
@@ -130,7 +130,7 @@ test('chunks and trailers pass in both directions; Expect: 100-continue waits fo
     }
   });
   const [port] = await freePorts(1);
-  await start(t, { config: config(port!, upstream.port) });
+  await start(t, { config: `workers: 1\n${config(port!, upstream.port)}` });
   const client = await open(t, port!);
   client.send('POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ntrailer: x-more\r\n\r\n5;ext=1\r\nhello\r\n');
   client.send('6\r\n world\r\n0\r\nx-more: yes\r\n\r\n');
@@ -159,7 +159,7 @@ test('HEAD, 204 and 304 have no body whatever their headers say, and the connect
     else response.writeHead(200, { 'content-length': '5' }).end(request.method === 'HEAD' ? undefined : 'hello');
   });
   const [port] = await freePorts(1);
-  await start(t, { config: config(port!, upstream.port) });
+  await start(t, { config: `workers: 1\n${config(port!, upstream.port)}` });
   const client = await open(t, port!);
   for (const [method, path, status] of [['HEAD', '/', 200], ['GET', '/204', 204], ['GET', '/304', 304], ['HEAD', '/', 200], ['GET', '/', 200]] as const) {
     client.send(`${method} ${path} HTTP/1.1\r\nhost: x\r\n\r\n`);
@@ -220,7 +220,7 @@ test('CONNECT becomes a tunnel once the host agrees', { timeout: 60_000 }, async
     }
   });
   const [port] = await freePorts(1);
-  await start(t, { config: config(port!, upstream.port) });
+  await start(t, { config: `workers: 1\n${config(port!, upstream.port)}` });
   const client = await open(t, port!);
   client.send('CONNECT far.test:443 HTTP/1.1\r\nhost: far.test:443\r\n\r\n');
   const reply = await client.reply('CONNECT');
@@ -249,7 +249,7 @@ test('pipelined requests are answered one after the other, in order, each sent t
     }, request.url === '/0' ? 50 : 1));
   });
   const [port] = await freePorts(1);
-  await start(t, { config: config(port!, upstream.port) });
+  await start(t, { config: `workers: 1\n${config(port!, upstream.port)}` });
   const client = await open(t, port!);
   let bytes = '';
   for (let i = 0; i < 50; i++) bytes += i % 3 === 0 ? `GET /${i} HTTP/1.1\r\nhost: x\r\n\r\n` : i % 3 === 1 ? `POST /${i} HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nb${String(i).padStart(3, '0')}` : `POST /${i} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nch\r\n2\r\nnk\r\n0\r\n\r\n`;
@@ -272,7 +272,7 @@ test('HTTP/1.0: closed after the reply unless keep-alive was asked for, a chunke
     });
   });
   const [port] = await freePorts(1);
-  await start(t, { config: config(port!, upstream.port) });
+  await start(t, { config: `workers: 1\n${config(port!, upstream.port)}` });
   const old = await open(t, port!);
   old.send('GET / HTTP/1.0\r\nhost: x\r\n\r\n');
   assert.equal((await old.reply()).body.toString(), 'ok');
@@ -369,7 +369,7 @@ test('a client that goes away takes its request at the host with it, at every mo
     if (request.url === '/reply') response.writeHead(200, { 'content-length': 100 }).write('part');
   });
   const [port] = await freePorts(1);
-  const sluice = await start(t, { config: config(port!, upstream.port) });
+  const sluice = await start(t, { config: `workers: 1\n${config(port!, upstream.port)}` });
   const leave = async (path: string, body: boolean, wait: (request: ClientRequest) => Promise<unknown>): Promise<void> => {
     const request = httpRequest({ host: '127.0.0.1', port, path, method: body ? 'POST' : 'GET', agent: false, headers: body ? { 'content-length': '100' } : {} });
     request.on('error', () => {});

@@ -150,6 +150,7 @@ test('a stream filter, a balancer, a protocol and a gate from outside are used l
         },
       }];`,
     'sluice.yaml': `
+workers: 1
 plugins: [./stamp.mjs, ./one.mjs, ./lines.mjs, ./gate.mjs]
 access_log: {format: "%protocol% %operation% %path% %response_code% %reason%"}
 listeners:
@@ -165,7 +166,7 @@ clusters:
     await out.whenEnded();
     assert.equal(out.total, 0);
   }
-  assert.equal(await sluice.metric('sluice_listener_refused_total', 'denied'), 2);
+  await until('both are counted', async () => (await sluice.metric('sluice_listener_refused_total', 'denied')) === 2);
   const client = await open(t, port!);
   for (let i = 0; i < 3; i++) {
     client.send('GET / HTTP/1.1\r\nhost: x\r\n\r\n');

@@ -9,6 +9,8 @@ import { freePorts, start, until, type Sluice } from '../support/sluice.js';
 import { frame, openBolt, parse, serveBolt } from './bolt-peer.js';
 
 const MB = 1024 * 1024;
+/** By how much memory may grow; a later Node's young generation alone grows by more than 32 MB under load. */
+const ROOM = (Number(process.versions.node.split('.')[0]) < 22 ? 70 : 100) * MB;
 
 /** A socket that is connected and never read, until `drain`. */
 async function deaf(t: TestContext, port: number, bytes: string | Buffer): Promise<Socket> {
@@ -64,6 +66,7 @@ test('HTTP and TCP: 20 clients that do not read hold their hosts back; others ar
   const [port, tcpPort] = await freePorts(2);
   const sluice = await start(t, {
     config: `
+workers: 1
 access_log: {format: "%operation% %response_code% %reason% %bytes_sent%"}
 listeners:
   - {name: http, address: "127.0.0.1:${port}", protocol: http1, cluster: http}
@@ -79,7 +82,7 @@ clusters:
   const stood = await settled('what hosts have written', () => written);
   assert.ok(stood < 20 * size * 0.7, `hosts have written ${Math.round(stood / MB)} of ${(20 * size) / MB} MB`);
   const grew = (await memory(sluice)) - before;
-  assert.ok(grew < 110 * MB, `memory grew by ${Math.round(grew / MB)} MB`);
+  assert.ok(grew < ROOM, `memory grew by ${Math.round(grew / MB)} MB`);
   for (let i = 0; i < 50; i++) assert.equal((await get(port!)).text, 'small');
   const connections = await sluice.json<{ side: string; unsent: number }[]>('/connections');
   for (const { unsent } of connections) assert.ok(unsent < 2 * MB, `${unsent} bytes wait in one connection`);
@@ -125,6 +128,7 @@ test('a host that does not read its requests holds the client back, whose bytes 
   const [port] = await freePorts(1);
   const sluice = await start(t, {
     config: `
+workers: 1
 access_log: false
 listeners: [{name: in, address: "127.0.0.1:${port}", protocol: http1, routes: main}]
 routes: [{name: main, routes: [{cluster: app, timeout: 30s}]}]
@@ -166,6 +170,7 @@ test('Bolt: clients that do not read their long replies harm nobody on the conne
   const [port] = await freePorts(1);
   const sluice = await start(t, {
     config: `
+workers: 1
 access_log: {format: "%response_code% %reason%"}
 listeners: [{name: in, address: "127.0.0.1:${port}", protocol: bolt, cluster: app}]
 clusters: [{name: app, hosts: "127.0.0.1:${host.port}", protocol: bolt}]
@@ -203,7 +208,7 @@ clusters: [{name: app, hosts: "127.0.0.1:${host.port}", protocol: bolt}]
   await work;
   assert.ok(slowest < 1000, `the slowest call took ${slowest} ms`);
   const grew = (await memory(sluice)) - before;
-  assert.ok(grew < 110 * MB, `memory grew by ${Math.round(grew / MB)} MB`);
+  assert.ok(grew < ROOM, `memory grew by ${Math.round(grew / MB)} MB`);
   assert.deepEqual(sluice.lines.filter((line) => line !== '200 -'), []);
 
   // The slow ones get every byte when they read.
