@@ -1,0 +1,153 @@
+// A header block as the rest of the code sees it: names and values one after another in one piece of memory, never changed again.
+import { hashFolded, latin1, utf8 } from '../../../../core/bytes.js';
+
+/** What the RFC counts for a field beside its name and value (RFC 7541 section 4.1, RFC 9113 section 6.5.2). */
+export const FIELD_OVERHEAD = 32;
+
+/** A decoded header block: immutable, shared by whoever needs it (heads, memos of encoders), outlives the call. */
+export class FieldBlock {
+  /** Names and values one after another. */
+  readonly bytes: Buffer;
+  readonly count: number;
+  /** Field i: name = bytes[at[2i], at[2i+1]), value = bytes[at[2i+1], at[2i+2]); 2 * count + 1 positions. */
+  readonly at: number[];
+  /** `hashFolded` of each field's name. */
+  readonly hashes: number[];
+  /** Whether a field must stay a literal on every further hop (RFC 7541 section 6.2.3); null where none must. */
+  readonly never: boolean[] | null;
+  /** Sum of name, value and 32 of every field. */
+  readonly size: number;
+  /** More was decoded than the decoder's limit: the first field beyond it and all behind that are missing here. */
+  readonly tooLarge: boolean;
+  /** Free for the owner: what the HTTP/2 codec found out about the block, once for all messages that share it. */
+  meaning: object | null = null;
+  /** Whether an encoder has written it before. Encoders keep the bytes only of blocks that come again. */
+  encoded = false;
+
+  constructor(bytes: Buffer, at: number[], hashes: number[], never: boolean[] | null, size: number, tooLarge: boolean) {
+    this.bytes = bytes;
+    this.count = hashes.length;
+    this.at = at;
+    this.hashes = hashes;
+    this.never = never;
+    this.size = size;
+    this.tooLarge = tooLarge;
+  }
+
+  /** Whether field i is named exactly so. */
+  nameIs(i: number, name: Uint8Array): boolean {
+    const start = this.at[2 * i]!;
+    if (this.at[2 * i + 1]! - start !== name.length) return false;
+    const bytes = this.bytes;
+    for (let k = 0; k < name.length; k++) if (bytes[start + k] !== name[k]) return false;
+    return true;
+  }
+
+  /** Field i's name, one character per byte. */
+  name(i: number): string {
+    return latin1(this.bytes, this.at[2 * i]!, this.at[2 * i + 1]!);
+  }
+
+  /** Field i's value as UTF-8. */
+  value(i: number): string {
+    return utf8(this.bytes, this.at[2 * i + 1]!, this.at[2 * i + 2]!);
+  }
+
+  /** Every field in order. */
+  each(visit: (name: string, value: string, never: boolean) => void): void {
+    for (let i = 0; i < this.count; i++) visit(this.name(i), this.value(i), this.never !== null && this.never[i]!);
+  }
+}
+
+/** Memory that a builder keeps between blocks; one that had to hold more gives it back. */
+const KEPT_BYTES = 128 * 1024;
+const KEPT_FIELDS = 1024;
+
+/** Collects the fields of a block; used again and again. The decoder writes into its memory itself (`reserve`, `field`). */
+export class FieldBlockBuilder {
+  /** Finished fields lie in buf[0, pos). */
+  buf: Buffer;
+  pos = 0;
+  count = 0;
+  size = 0;
+  private at: number[] = [0];
+  private hashes: number[] = [];
+  private never: boolean[] = [];
+  private anyNever = false;
+
+  constructor(room = 1024) {
+    this.buf = Buffer.allocUnsafeSlow(room);
+  }
+
+  clear(): void {
+    this.pos = 0;
+    this.count = 0;
+    this.size = 0;
+    this.anyNever = false;
+    if (this.buf.length > KEPT_BYTES) this.buf = Buffer.allocUnsafeSlow(KEPT_BYTES >> 3);
+    if (this.hashes.length > KEPT_FIELDS) {
+      this.at = [0];
+      this.hashes = [];
+      this.never = [];
+    }
+  }
+
+  /** Makes room for `n` bytes behind the finished fields; `buf` may be another one afterwards, with all that was in it. */
+  reserve(n: number): void {
+    if (this.pos + n <= this.buf.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.buf.length * 2, this.pos + n));
+    this.buf.copy(grown);
+    this.buf = grown;
+  }
+
+  /** The bytes up to `nameEnd` and from there to `valueEnd`, already in `buf`, become a field; `hash` is the name's `hashFolded`. */
+  field(nameEnd: number, valueEnd: number, hash: number, never: boolean): void {
+    const n = this.count;
+    this.at[2 * n + 1] = nameEnd;
+    this.at[2 * n + 2] = valueEnd;
+    this.hashes[n] = hash;
+    this.never[n] = never;
+    if (never) this.anyNever = true;
+    this.size += valueEnd - this.pos + FIELD_OVERHEAD;
+    this.pos = valueEnd;
+    this.count = n + 1;
+  }
+
+  /** Adds a copy of a name (lower case) and a value. */
+  bytes(nameBuf: Uint8Array, ns: number, ne: number, valueBuf: Uint8Array, vs: number, ve: number, never = false): void {
+    this.reserve(ne - ns + ve - vs);
+    const nameEnd = copyRun(nameBuf, ns, ne, this.buf, this.pos);
+    this.field(nameEnd, copyRun(valueBuf, vs, ve, this.buf, nameEnd), hashFolded(this.buf, this.pos, nameEnd), never);
+  }
+
+  /** Adds a name (lower case, one byte per character) and a value, written as UTF-8. */
+  text(name: string, value: string, never = false): void {
+    this.reserve(name.length + 3 * value.length);
+    const nameEnd = this.pos + this.buf.write(name, this.pos, 'latin1');
+    const valueEnd = nameEnd + this.buf.write(value, nameEnd, 'utf8');
+    this.field(nameEnd, valueEnd, hashFolded(this.buf, this.pos, nameEnd), never);
+  }
+
+  /**
+   * The block of what was added since `clear`. `own`: in memory of its own rather than a part of a shared piece, for blocks that are kept
+   * for long, which would keep the whole piece.
+   */
+  build(tooLarge = false, own = false): FieldBlock {
+    const n = this.count;
+    const bytes = own ? Buffer.allocUnsafeSlow(this.pos) : Buffer.allocUnsafe(this.pos);
+    this.buf.copy(bytes, 0, 0, this.pos);
+    const never = this.anyNever ? this.never.slice(0, n) : null;
+    return new FieldBlock(bytes, this.at.slice(0, 2 * n + 1), this.hashes.slice(0, n), never, this.size, tooLarge);
+  }
+}
+
+/** Copies src[start, end) to `to` of `dst` and returns the end of the copy; short runs by hand because a call costs more than 48 bytes. */
+export function copyRun(src: Uint8Array, start: number, end: number, dst: Uint8Array, to: number): number {
+  const n = end - start;
+  if (n <= 48) {
+    for (let i = start; i < end; i++) dst[to++] = src[i]!;
+    return to;
+  }
+  dst.set(src.subarray(start, end), to);
+  return to + n;
+}
