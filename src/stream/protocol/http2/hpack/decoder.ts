@@ -48,6 +48,11 @@ export class HpackDecoder {
     this.allowed = Math.max(maxTable, DEFAULT_TABLE);
   }
 
+  /** Size of the dynamic table by the RFC, in bytes. */
+  get tableSize(): number {
+    return this.table === null ? 0 : this.table.size;
+  }
+
   /** The peer acknowledged our SETTINGS. Matters only for a `maxTable` below 4096: a larger table is an error from here on. */
   acknowledged(): void {
     this.allowed = this.announced;

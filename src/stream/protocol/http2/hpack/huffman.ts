@@ -28,11 +28,15 @@ export const HUFFMAN_CODE = new Uint32Array(257);
 const INNER = 0x8000;
 const states = build();
 
+function noCodes(): number[] {
+  return Array.from({ length: 256 }, () => 0);
+}
+
 function build(): Uint16Array {
   const order = Array.from(lengths.keys()).sort((a, b) => lengths[a]! - lengths[b]! || a - b);
   let code = 0;
   let bits = lengths[order[0]!]!;
-  const nodes: number[][] = [new Array<number>(256).fill(0)];
+  const nodes: number[][] = [noCodes()];
   for (const symbol of order) {
     code *= 2 ** (lengths[symbol]! - bits);
     bits = lengths[symbol]!;
@@ -43,7 +47,7 @@ function build(): Uint16Array {
       const byte = Math.floor(code / 2 ** (left - 8)) & 255;
       if (node[byte] === 0) {
         node[byte] = INNER | nodes.length;
-        nodes.push(new Array<number>(256).fill(0));
+        nodes.push(noCodes());
       }
       node = nodes[node[byte]! & ~INNER]!;
     }
