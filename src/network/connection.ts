@@ -1,6 +1,7 @@
 // One connection over any transport: borrowed reads with a carry for split messages, appended writes flushed once per event-loop turn, watermarks.
 import { turnNow } from '../core/clock.js';
 import { MAX_RESERVE, Writer, type Output } from '../core/bytes.js';
+import { COUNTED_FROM, gathered } from '../core/gathered.js';
 import type { SluiceError } from '../core/reason.js';
 import { recycle } from './read-buffers.js';
 import { ConnectionInfo, type Wire, type WireEvents } from './wire.js';
@@ -305,6 +306,7 @@ export class Connection implements Output, WireEvents {
   }
 
   private dropCarry(): void {
+    if (this.carry.length > COUNTED_FROM) gathered.bytes -= this.carry.length;
     this.carry = EMPTY;
     this.carryStart = 0;
     this.carryEnd = 0;
@@ -320,6 +322,8 @@ export class Connection implements Output, WireEvents {
       // Small ones come out of Node's pool: five times cheaper, and they do not stay.
       const grown = size <= SMALL_CARRY ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size);
       if (have > 0) grown.set(this.carry.subarray(this.carryStart, this.carryEnd));
+      if (this.carry.length > COUNTED_FROM) gathered.bytes -= this.carry.length;
+      if (size > COUNTED_FROM) gathered.bytes += size;
       this.carry = grown;
       this.carryStart = 0;
       this.carryEnd = have;
