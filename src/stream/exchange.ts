@@ -53,6 +53,7 @@ export class Exchange extends ExchangeUpstream {
     record.bytesIn = head.end - head.start;
     if (last) record.requestDone = record.start;
     if (listener.requestIds) listener.identify(head, record);
+    if (listener.tracer !== null) listener.tracer.begin(head, record);
     const chain = listener.chain;
     chain.users++;
     this.chain = chain;
@@ -375,7 +376,7 @@ export class Exchange extends ExchangeUpstream {
     record.firstReplyByte = time;
     if (policy !== null && policy.byStatus && this.replay.usable && policy.onStatus(head.status, this.attempts, this.idempotent || route!.idempotent) && this.mayRetry()) {
       this.countReply(head.status);
-      record.endAttempt('', '', time);
+      record.endAttempt('', '', time, head.status);
       this.dropUpstream(session, last);
       this.retry(policy.delay(this.attempts));
       return;
@@ -383,7 +384,7 @@ export class Exchange extends ExchangeUpstream {
     this.timeout.cancel();
     this.tryTimeout?.cancel();
     this.replay.free();
-    record.endAttempt('', '', time);
+    record.endAttempt('', '', time, head.status);
     record.status = head.status;
     record.rawStatus = head.rawStatus;
     this.replyStarted = true;

@@ -13,6 +13,7 @@ import type { Protocol } from './protocol.js';
 import { type Captures, type ExchangeRecord, nextSequence } from './record.js';
 import type { RouteTable } from './router.js';
 import { Session } from './session.js';
+import type { Tracer } from './trace/tracer.js';
 
 /** How long an idle connection of a draining listener stays open for a request that is on its way, ms. */
 const DRAIN_IDLE_MS = 1000;
@@ -77,6 +78,8 @@ export interface MessageListenerConfig {
   readonly timeouts: { readonly head: number; readonly idle: number };
   /** Adds x-request-id to requests that bring none. */
   readonly requestIds: boolean;
+  /** Null where no traces are configured. */
+  readonly tracer?: Tracer | null;
 }
 
 export class MessageListener {
@@ -89,6 +92,7 @@ export class MessageListener {
   logs!: readonly AccessLog[];
   timeouts!: { readonly head: number; readonly idle: number };
   requestIds = false;
+  tracer: Tracer | null = null;
   draining = false;
   readonly drainIdle = DRAIN_IDLE_MS;
   readonly sessions = new Set<Session>();
@@ -113,6 +117,7 @@ export class MessageListener {
     this.logs = config.logs;
     this.timeouts = config.timeouts;
     this.requestIds = config.requestIds;
+    this.tracer = config.tracer ?? null;
     if (former !== undefined && former !== config.chain) former.retire();
   }
 
@@ -146,6 +151,7 @@ export class MessageListener {
 
   finished(record: ExchangeRecord): void {
     this.stats.finished(record);
+    if (record.trace !== null) this.tracer?.finished(record);
     const logs = this.logs;
     for (let i = 0; i < logs.length; i++) logs[i]!.write(record);
   }

@@ -4,6 +4,7 @@ import { random } from '../core/random.js';
 import type { ReasonCode, ReasonContext } from '../core/reason.js';
 import type { ConnectionInfo } from '../network/wire.js';
 import type { Head, HeaderName } from './head.js';
+import { giveTrace, type TraceContext } from './trace/context.js';
 
 /** What happened besides the reason; bits of `ExchangeRecord.flags`, in the order of `noteNames`. */
 export const NOTE_NOT_REPLAYABLE = 1;
@@ -56,6 +57,8 @@ export interface Attempt {
   duration: number;
   /** The connection had carried other exchanges before. */
   reused: boolean;
+  /** HTTP-like status of its reply; 0 where none came, or nobody noted it. */
+  status: number;
 }
 
 const CUT = Buffer.from('...');
@@ -95,6 +98,8 @@ export class ExchangeRecord {
   /** NOTE_* bits. */
   flags = 0;
   oneway = false;
+  /** The trace that the exchange belongs to; null where none is known or it is not recorded. */
+  trace: TraceContext | null = null;
 
   /** How many attempts were begun. The first lies in plain fields, so that most exchanges allocate nothing for it. */
   attempts = 0;
@@ -104,6 +109,7 @@ export class ExchangeRecord {
   firstStarted = 0;
   firstDuration = 0;
   firstReused = false;
+  firstStatus = 0;
   private more: Attempt[] | null = null;
 
   /** The set that `captured` was filled with; null before `captureRequest`. */
@@ -144,6 +150,10 @@ export class ExchangeRecord {
     this.end = 0;
     this.flags = 0;
     this.oneway = false;
+    if (this.trace !== null) {
+      giveTrace(this.trace);
+      this.trace = null;
+    }
     this.attempts = 0;
     this.firstHost = '';
     this.firstCode = '';
@@ -151,6 +161,7 @@ export class ExchangeRecord {
     this.firstStarted = 0;
     this.firstDuration = 0;
     this.firstReused = false;
+    this.firstStatus = 0;
     this.more = null;
     this.captures = null;
     this.capturedLength = 0;
@@ -168,20 +179,22 @@ export class ExchangeRecord {
       this.firstReused = reused;
       return;
     }
-    (this.more ??= []).push({ host, code: '', errno: '', started: at, duration: 0, reused });
+    (this.more ??= []).push({ host, code: '', errno: '', started: at, duration: 0, reused, status: 0 });
   }
 
-  /** Ends the attempt begun last; `code` '' when the host answered. */
-  endAttempt(code: ReasonCode | '', errno: string, at: number): void {
+  /** Ends the attempt begun last; `code` '' when the host answered, with the HTTP-like `status`. */
+  endAttempt(code: ReasonCode | '', errno: string, at: number, status = 0): void {
     if (this.attempts === 1) {
       this.firstCode = code;
       this.firstErrno = errno;
       this.firstDuration = at - this.firstStarted;
+      this.firstStatus = status;
     } else if (this.attempts > 1) {
       const attempt = this.more![this.attempts - 2]!;
       attempt.code = code;
       attempt.errno = errno;
       attempt.duration = at - attempt.started;
+      attempt.status = status;
     }
   }
 
@@ -194,7 +207,7 @@ export class ExchangeRecord {
   /** Attempt `i`, from 0; allocates for the first one, so for readers of failures only. */
   attempt(i: number): Attempt {
     if (i > 0) return this.more![i - 1]!;
-    return { host: this.firstHost, code: this.firstCode, errno: this.firstErrno, started: this.firstStarted, duration: this.firstDuration, reused: this.firstReused };
+    return { host: this.firstHost, code: this.firstCode, errno: this.firstErrno, started: this.firstStarted, duration: this.firstDuration, reused: this.firstReused, status: this.firstStatus };
   }
 
   /** Host of the last attempt; '' without one. */

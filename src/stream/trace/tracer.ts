@@ -1,0 +1,126 @@
+// Decides for each request of a listener whether it is recorded, and puts the trace that it belongs to into its headers.
+import { random } from '../../core/random.js';
+import { headerName, type Head, type HeaderName } from '../head.js';
+import type { Protocol } from '../protocol.js';
+import type { ExchangeRecord } from '../record.js';
+import { b3, b3Multi, b3MultiExact } from './b3.js';
+import type { FormatName, TracingConfig } from './config.js';
+import { type Format, NONE, SAMPLED, takeTrace, type TraceContext, undecided, UNSAMPLED } from './context.js';
+import { newSpanId, newTraceId } from './ids.js';
+import { sofaBolt, sofaHttp } from './sofa.js';
+import type { SpanSink } from './span-sink.js';
+import { w3c } from './w3c.js';
+
+const METHOD = headerName(':method');
+const PATH = headerName(':path');
+const AUTHORITY = headerName(':authority');
+const SCHEME = headerName(':scheme');
+const SERVICE = headerName(':service');
+const RPC_METHOD = headerName(':rpc-method');
+const AGENT = headerName('user-agent');
+const CONTENT_TYPE = headerName('content-type');
+
+/** Longest text of a request that a span tells, in bytes. */
+const MAX_TEXT = 1024;
+
+function formatOf(name: FormatName, http: boolean): Format {
+  switch (name) {
+    case 'w3c':
+      return w3c;
+    case 'b3':
+      return b3;
+    case 'b3multi':
+      return http ? b3Multi : b3MultiExact;
+    case 'sofa':
+      return http ? sofaHttp : sofaBolt;
+  }
+}
+
+/** Bolt has SOFA's keys and nothing else, the others anything but these; unless the list leaves nothing that way. */
+function formatsFor(names: readonly FormatName[], protocol: Protocol): Format[] {
+  const bolt = protocol.name === 'bolt';
+  const fit = names.filter((name) => (name === 'sofa') === bolt);
+  return [...new Set(fit.length > 0 ? fit : names)].map((name) => formatOf(name, protocol.requestIds));
+}
+
+/** One for each protocol of a worker. */
+export class Tracer {
+  private readonly ratio: number;
+  private readonly always: boolean;
+  private readonly formats: readonly Format[];
+  /** Written in any case; never looked for. */
+  private readonly inject: readonly Format[];
+  private readonly sink: SpanSink;
+
+  constructor(config: TracingConfig, protocol: Protocol, sink: SpanSink) {
+    this.ratio = config.sampling / 100;
+    this.always = config.always_propagate;
+    this.formats = formatsFor(config.propagation, protocol);
+    this.inject = config.inject.map((name) => formatOf(name, protocol.requestIds));
+    this.sink = sink;
+  }
+
+  /** Called once for a request, before filters see it. What is not recorded stays as it came. */
+  begin(head: Head, record: ExchangeRecord): void {
+    const formats = this.formats;
+    for (let i = 0; i < formats.length; i++) {
+      const format = formats[i]!;
+      const said = format.decision(head);
+      if (said === NONE) continue;
+      if (said === UNSAMPLED || (said !== SAMPLED && undecided.fraction >= this.ratio)) return;
+      const trace = takeTrace();
+      trace.sampled = true;
+      format.read(head, trace);
+      this.record(head, record, trace, format);
+      return;
+    }
+    if (this.ratio > 0 && (this.ratio >= 1 || random() < this.ratio)) {
+      const trace = takeTrace();
+      trace.sampled = true;
+      this.record(head, record, trace, null);
+    } else if (this.always) {
+      const trace = takeTrace();
+      this.propagate(head, record, trace, null);
+    }
+  }
+
+  private record(head: Head, record: ExchangeRecord, trace: TraceContext, found: Format | null): void {
+    trace.method = textOf(head, METHOD);
+    trace.path = textOf(head, PATH);
+    trace.authority = textOf(head, AUTHORITY);
+    trace.scheme = textOf(head, SCHEME);
+    trace.service = textOf(head, SERVICE);
+    trace.rpcMethod = textOf(head, RPC_METHOD);
+    trace.agent = textOf(head, AGENT);
+    trace.contentType = textOf(head, CONTENT_TYPE);
+    this.propagate(head, record, trace, found);
+  }
+
+  /** Completes the ids and writes them in the format that was found, in all others that the request has, and in those that are always written. */
+  private propagate(head: Head, record: ExchangeRecord, trace: TraceContext, found: Format | null): void {
+    const written: Format[] = [];
+    for (const format of this.formats) if (format === found || format.decision(head) !== NONE) written.push(format);
+    if (written.length === 0) written.push(this.formats[0]!);
+    for (const format of this.inject) if (!written.includes(format)) written.push(format);
+    const address = record.downstream === null ? '' : record.downstream.localAddress;
+    for (const format of written) format.prepare?.(head, trace, address);
+    if (trace.traceId === '') trace.traceId = newTraceId();
+    if (trace.clientId === '') trace.clientId = newSpanId();
+    trace.serverId = newSpanId();
+    record.trace = trace;
+    const refused = head.refused;
+    for (const format of written) format.write(head, trace);
+    // A head that has no room for a trace goes without it: nothing is refused because it is traced.
+    head.refused = refused;
+  }
+
+  /** Called when an exchange ended that has a trace. */
+  finished(record: ExchangeRecord): void {
+    if (record.trace!.sampled) this.sink.add(record);
+  }
+}
+
+function textOf(head: Head, name: HeaderName): string {
+  if (!head.find(name)) return '';
+  return (head.vbuf as Buffer).utf8Slice(head.vstart, Math.min(head.vend, head.vstart + MAX_TEXT));
+}
