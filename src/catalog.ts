@@ -11,10 +11,12 @@ import { manifest as random } from './network/upstream/balancer/random/manifest.
 import { manifest as roundRobin } from './network/upstream/balancer/round_robin/manifest.js';
 import { manifest as weighted } from './network/upstream/balancer/weighted/manifest.js';
 import { manifest as dns } from './network/upstream/discovery/dns/manifest.js';
+import { manifest as file } from './network/upstream/discovery/file/manifest.js';
+import { manifest as memory } from './network/upstream/discovery/memory/manifest.js';
 import { manifest as staticHosts } from './network/upstream/discovery/static/manifest.js';
 import { manifest as bolt } from './stream/protocol/bolt/manifest.js';
 import { manifest as http1 } from './stream/protocol/http1/manifest.js';
 
 export const catalog = [
-  proxyProtocol, tlsInspector, connectionLimit, ipAccess, tcpProxy, udpProxy, echo, leastRequest, random, roundRobin, weighted, dns, staticHosts, bolt, http1,
+  proxyProtocol, tlsInspector, connectionLimit, ipAccess, tcpProxy, udpProxy, echo, leastRequest, random, roundRobin, weighted, dns, file, memory, staticHosts, bolt, http1,
 ];

@@ -3,11 +3,13 @@ import { availableParallelism } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import { catalog as builtins } from './catalog.js';
 import { Fleet } from './control/fleet.js';
+import type { Mesh } from './control/mesh/mesh.js';
 import type { Version } from './control/messages.js';
 import type { Config } from './control/model.js';
 import type { ClusterState, ConfigState, ConnectionState, ListenerState, Operations, ReadyState, WorkerState } from './control/operations.js';
 import { redact } from './control/redact.js';
 import { type Reading, SourceFile } from './control/source-file.js';
+import { Tracing } from './control/tracing/tracing.js';
 import { formatProblem, type Problem } from './core/config/problem.js';
 import { clock } from './core/clock.js';
 import { showAddress } from './core/config/address.js';
@@ -58,12 +60,18 @@ export class Server implements Operations {
   private readonly stats = new Stats();
   private readonly view = new StatsView();
   private readonly fleet: Fleet;
+  private readonly tracing: Tracing;
   private levels!: SharedLevels;
   private rows!: LevelRows;
   private readonly listenerRows = new Map<string, number>();
   private upstream!: MainUpstream;
   private reading!: Reading;
+  /** The configuration as the file has it. */
+  private base!: Config;
+  /** The configuration in force: the file's, with what applications have told the mesh. */
   private config_!: Config;
+  private mesh: Mesh | null = null;
+  /** Counts the configurations that were put in force. */
   private wanted = 0;
   private started = false;
   /** Clusters are being changed by a configuration, which takes them to the workers as a whole. */
@@ -78,7 +86,12 @@ export class Server implements Operations {
     this.version = options.version;
     this.startedAt = clock.wall();
     this.source = new SourceFile({ file: options.file, builtins, env: options.env });
-    this.fleet = new Fleet({ script: options.worker, view: this.view, log: log.child('workers'), current: () => this.current() });
+    this.fleet = new Fleet({ script: options.worker, view: this.view, log: log.child('workers'), current: () => this.current(), onSpans: (batch) => this.tracing.take(batch) });
+    this.tracing = new Tracing({
+      stats: this.stats,
+      log: log.child('tracing'),
+      load: async (config) => (await import('./control/tracing/exporter.js')).otlpExporter(config, options.version),
+    });
   }
 
   /** Reads the configuration, starts workers and listeners; resolves when the listeners accept. Rejects with ConfigRefused. */
@@ -89,6 +102,7 @@ export class Server implements Operations {
       await server.begin();
     } catch (error) {
       server.source.close();
+      await server.mesh?.close();
       await server.fleet.stop(500);
       throw error;
     }
@@ -98,7 +112,8 @@ export class Server implements Operations {
   private async begin(): Promise<void> {
     this.reading = await this.source.read();
     if (this.reading.config === null || this.reading.problems.length > 0) throw new ConfigRefused(this.reading.problems);
-    this.config_ = this.reading.config;
+    this.base = this.reading.config;
+    this.config_ = this.base;
     await configureLog(this.config_.log);
     for (const warning of this.reading.warnings) log.warn(formatProblem(warning));
     const workers = this.workerCount();
@@ -119,11 +134,14 @@ export class Server implements Operations {
       // Workers learn it with the routes that no longer lead there.
       onRemove: () => {},
     });
+    this.config_ = await this.meshed(this.base);
     this.upstream.apply(this.config_.clusters);
+    this.tracing.apply(this.config_.tracing);
     this.fleet.start(workers, this.levels);
     this.started = true;
-    this.wanted = this.reading.version;
+    this.wanted = 1;
     await this.fleet.configure(this.current());
+    await this.mesh?.update(this.config_);
     const failures = this.failures();
     this.upstream.beginChecks();
     if (failures.length > 0) throw new Error(failures.join('; '));
@@ -136,6 +154,38 @@ export class Server implements Operations {
       const errno = protocol === 'udp' ? '' : await addressTaken(address);
       if (errno !== '') throw new Error(`listener ${name} cannot listen on ${showAddress(address)}: ${errno}`);
     }
+  }
+
+  /** A configuration of the file with what applications have told the mesh; the mesh is loaded when there is one to serve. */
+  private async meshed(config: Config): Promise<Config> {
+    if (this.mesh === null && Object.values(config.mesh).some((kind) => kind !== null)) {
+      const { Mesh: Made } = await import('./control/mesh/mesh.js');
+      const { registries } = this.upstream;
+      this.mesh = new Made({ registries, stats: this.stats, apply: () => this.applyMesh(), settled: (cluster) => this.upstream.settled(cluster) });
+    }
+    return this.mesh?.effective(config) ?? config;
+  }
+
+  /** Applications have told the mesh something: it comes into force in its turn among the readings of the file. */
+  private applyMesh(): Promise<void> {
+    const done = this.reloading.then(async () => {
+      if (!this.draining && this.mesh !== null) await this.force(this.mesh.effective(this.base));
+    });
+    this.reloading = done.catch((error: unknown) => log.error({ err: error }, 'what applications told the mesh could not be put in force'));
+    return done;
+  }
+
+  /** Makes this the configuration of every worker. */
+  private async force(config: Config): Promise<void> {
+    this.config_ = config;
+    this.wanted++;
+    this.applying = true;
+    try {
+      this.upstream.apply(config.clusters);
+    } finally {
+      this.applying = false;
+    }
+    await this.fleet.configure(this.current());
   }
 
   private workerCount(): number {
@@ -165,6 +215,7 @@ export class Server implements Operations {
   ready(): ReadyState {
     if (this.draining) return { ready: false, waiting: ['draining'] };
     const waiting = this.started ? this.upstream.awaited() : ['the configuration'];
+    waiting.push(...(this.mesh?.problems() ?? []));
     if (this.fleet.running < this.wanted) waiting.push(`version ${this.wanted} of the configuration in every worker`);
     for (const listener of this.fleet.listeners) if (listener.state !== 'listening') waiting.push(`listener ${listener.name}${listener.error === '' ? '' : `: ${listener.error}`}`);
     return { ready: waiting.length === 0, waiting };
@@ -283,17 +334,17 @@ export class Server implements Operations {
     this.stats.counter('sluice_config_rejected_total', 'Readings of the configuration in which something was refused.').add(problems.length > 0 ? 1 : 0);
     if (reading.config === null || !reading.changed || this.draining) return problems;
     for (const warning of [...reading.warnings.map((w) => `${w.file}:${w.line}:${w.col}: ${w.expected}`), ...this.unchangeable(reading.config)]) log.warn(warning);
-    this.config_ = reading.config;
+    this.base = reading.config;
     this.reading = reading;
-    this.wanted = reading.version;
+    this.tracing.apply(reading.config.tracing);
     this.applying = true;
     try {
       this.upstream.useCatalog(reading.catalog, probesOf(reading.catalog));
-      this.upstream.apply(reading.config.clusters);
     } finally {
       this.applying = false;
     }
-    await this.fleet.configure(this.current());
+    await this.force(await this.meshed(reading.config));
+    await this.mesh?.update(this.config_);
     const failures = this.failures();
     for (const failure of failures) log.error(failure);
     log.info({ version: this.wanted, refused: problems.length + failures.length }, 'the configuration was read again');
@@ -302,7 +353,7 @@ export class Server implements Operations {
 
   /** What of the configuration in force is not as it says. */
   private failures(): string[] {
-    return [...this.fleet.problems, ...this.fleet.listeners.flatMap(({ state, error }) => (state === 'failed' ? [error] : []))];
+    return [...this.fleet.problems, ...this.fleet.listeners.flatMap(({ state, error }) => (state === 'failed' ? [error] : [])), ...(this.mesh?.problems() ?? [])];
   }
 
   /** What of a newer configuration takes effect with the next start only. */
@@ -332,8 +383,9 @@ export class Server implements Operations {
       this.ended = true;
       clock.clearTimeout(deadline);
       this.source.close();
+      void this.mesh?.close();
       this.upstream.close();
-      void this.fleet.stop().then(() => this.options.onEnd(0));
+      void this.fleet.stop().then(() => this.tracing.close()).then(() => this.options.onEnd(0));
     };
     const deadline = clock.setTimeout(() => {
       log.warn({ ms: deadlineMs }, 'the drain deadline passed: what still runs is cut');
@@ -342,6 +394,7 @@ export class Server implements Operations {
     if (this.draining) return;
     this.draining = true;
     log.info({ deadlineMs }, 'draining');
+    void this.mesh?.drain();
     void this.fleet.drain().then(finish);
   }
 

@@ -10,6 +10,8 @@ import type { ClusterConfig } from '../network/upstream/config.js';
 import { absoluteCluster, absoluteListener, absoluteLogs, tlsFaults } from './files.js';
 import { finishListener, type ListenerConfig, type ParsedListener, tableOfCluster } from './listener-config.js';
 import type { Config, ConfigSchema, Decoded, Parsed, PluginConfig, Rejected } from './model.js';
+import { madeListeners } from './mesh/overlay.js';
+import { absoluteMesh, settleMesh } from './mesh/settle.js';
 import { addressesClash, type Kind, kindName, kinds, labelOf, type ObjectConfig, type Placed, referencesOf } from './objects.js';
 import { warningsOf } from './warnings.js';
 
@@ -65,6 +67,13 @@ class Assembly {
 
   report(kind: Kind, index: number, name: string, path: Path, expected: string, got?: unknown, known: Iterable<string> = []): void {
     this.add(kind, index, name, [problemAt(this.loaded, [kind, index, ...path], expected, got, known)]);
+  }
+
+  /** A problem of a section that is no list of objects. */
+  reportAt(section: string, path: Path, expected: string, got?: unknown, known: Iterable<string> = []): void {
+    const problem = problemAt(this.loaded, path, expected, got, known);
+    this.refused.set(section, [...(this.refused.get(section) ?? []), problem]);
+    this.problems.push(problem);
   }
 
   add(kind: Kind, index: number, name: string, problems: readonly Problem[]): void {
@@ -163,7 +172,7 @@ class Assembly {
   }
 }
 
-/** Route tables that are made for a listener with `cluster`; no name of a file holds a colon. */
+/** Route tables that are made for a listener with `cluster`, and what is made for the mesh; no name of a file holds a colon. */
 function isImplied(name: string): boolean {
   return name.includes(':');
 }
@@ -221,7 +230,7 @@ export function assemble(schema: ConfigSchema, loaded: Loaded, catalog: Catalog,
     const inFile = new Map<number, Parsed[Kind][number] | null>([...refused].filter((label) => label.startsWith(`${kind}[`)).map((label) => [placeOf(label).index, null]));
     for (const [i, object] of parsed[kind].entries()) inFile.set(places[kind][i] ?? i, object);
     for (const [index, object] of [...inFile].sort(([one], [other]) => one - other)) {
-      if (object !== null) assembly.place({ kind, index, name: object.name, config: finish(kind, object, logs, directory) });
+      if (object !== null) assembly.place({ kind, index, name: object.name, config: finish(kind, object, logs, directory, catalog) });
       else assembly.restore(kind, assembly.rawName(kind, index));
     }
     const nameless = [...inFile].some(([index, object]) => object === null && assembly.rawName(kind, index) === '');
@@ -231,12 +240,18 @@ export function assemble(schema: ConfigSchema, loaded: Loaded, catalog: Catalog,
   checkLanes(assembly, section('lanes').map((lane) => lane.name));
   checkAdmin(assembly, section('admin'));
   assembly.settle();
+  const mesh = settleMesh(absoluteMesh(section('mesh'), directory, catalog), previous?.mesh ?? null, {
+    listeners: assembly.listOf<ListenerConfig>('listeners').filter((listener) => !isImplied(listener.name)),
+    admin: section('admin'),
+    report: (path, expected, got, known) => assembly.reportAt('mesh', path, expected, got, known),
+  });
 
   const problems = sortProblems(assembly.problems);
   const rejected: Rejected[] = [...assembly.refused].map(([at, list]) => ({ at, problems: list }));
   if (previous === null && problems.length > 0) return { config: null, problems, warnings: [], rejected };
 
-  const listeners = assembly.listOf<ListenerConfig>('listeners');
+  const made = madeListeners(mesh, catalog, logs);
+  const listeners = [...assembly.listOf<ListenerConfig>('listeners').filter((listener) => !isImplied(listener.name)), ...made.listeners];
   const tables = assembly.listOf<Config['routes'][number]>('routes').filter((table) => !isImplied(table.name));
   const direct = [...new Set(listeners.filter((l) => l.cluster !== '' && l.routes !== '').map((l) => l.cluster))].map(tableOfCluster);
   const config: Config = deepFreeze({
@@ -244,21 +259,23 @@ export function assemble(schema: ConfigSchema, loaded: Loaded, catalog: Catalog,
     workers: section('workers'),
     lanes: section('lanes'),
     listeners,
-    routes: [...tables, ...direct],
+    routes: [...tables, ...direct, ...made.routes],
     clusters: assembly.listOf<Config['clusters'][number]>('clusters'),
+    mesh,
     plugins,
     log: section('log'),
     access_log: logs,
     memory_limit: section('memory_limit'),
     drain_timeout: section('drain_timeout'),
+    tracing: section('tracing'),
     banner: section('banner'),
   });
   return { config, problems, warnings: warningsOf(config, kinds.flatMap((kind) => assembly.placedOf(kind)), loaded, catalog), rejected };
 }
 
-function finish(kind: Kind, object: Parsed[Kind][number], logs: Config['access_log'], directory: string): ObjectConfig {
+function finish(kind: Kind, object: Parsed[Kind][number], logs: Config['access_log'], directory: string, catalog: Catalog): ObjectConfig {
   if (kind === 'listeners') return finishListener(absoluteListener(object as ParsedListener, directory), logs);
-  return kind === 'clusters' ? absoluteCluster(object as ClusterConfig, directory) : (object as ObjectConfig);
+  return kind === 'clusters' ? absoluteCluster(object as ClusterConfig, directory, catalog) : (object as ObjectConfig);
 }
 
 function checkFiles(assembly: Assembly): void {

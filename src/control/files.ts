@@ -2,9 +2,11 @@
 import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import type { Path } from '../core/config/problem.js';
+import type { Catalog } from '../core/manifest.js';
 import type { ClientTlsConfig, ServerTlsConfig } from '../network/config.js';
 import { isPem, readPem } from '../network/tls-files.js';
-import type { ClusterConfig } from '../network/upstream/config.js';
+import type { ClusterConfig, Typed } from '../network/upstream/config.js';
+import type { DiscoveryManifest } from '../network/upstream/discovery.js';
 import type { AccessLogConfig } from '../stream/access-log.js';
 import type { ParsedListener } from './listener-config.js';
 
@@ -26,9 +28,21 @@ export function absoluteListener(listener: ParsedListener, directory: string): P
   };
 }
 
-export function absoluteCluster(cluster: ClusterConfig, directory: string): ClusterConfig {
+/** A file of its own, '' for none. */
+export function absoluteFile(value: string, directory: string): string {
+  return value === '' ? '' : resolve(directory, value);
+}
+
+export function absoluteDiscovery(discovery: Typed, directory: string, catalog: Catalog): Typed {
+  const manifest = catalog.find<DiscoveryManifest>('discovery', discovery.type);
+  return manifest?.absolute === undefined ? discovery : (manifest.absolute(discovery, directory) as Typed);
+}
+
+export function absoluteCluster(cluster: ClusterConfig, directory: string, catalog: Catalog): ClusterConfig {
   const tls = cluster.tls as ClientTlsConfig | null;
-  return tls === null ? cluster : { ...cluster, tls: { ...tls, ca: absolute(tls.ca, directory), cert: absolute(tls.cert, directory), key: absolute(tls.key, directory) } };
+  const discovery = absoluteDiscovery(cluster.discovery, directory, catalog);
+  if (tls === null) return discovery === cluster.discovery ? cluster : { ...cluster, discovery };
+  return { ...cluster, discovery, tls: { ...tls, ca: absolute(tls.ca, directory), cert: absolute(tls.cert, directory), key: absolute(tls.key, directory) } };
 }
 
 export interface FileFault {

@@ -12,8 +12,10 @@ import { type ClusterConfig, clusterSchema } from '../network/upstream/config.js
 import { type AccessLogConfig, accessLogSchema, defaultAccessLogs } from '../stream/access-log.js';
 import type { ProtocolManifest } from '../stream/protocol.js';
 import type { RouteTableConfig } from '../stream/route-config.js';
+import { type TracingConfig, tracingSchema } from '../stream/trace/config.js';
 import { type ListenerConfig, listenerSchema } from './listener-config.js';
 import { assemble } from './assemble.js';
+import { type MeshConfig, meshSchema, noMesh } from './mesh/config.js';
 import { routeTableWith } from './route-filters.js';
 
 export type { AccessLogConfig } from '../stream/access-log.js';
@@ -42,15 +44,18 @@ export interface Config {
   readonly workers: number;
   readonly lanes: readonly { readonly name: string; readonly workers: number }[];
   readonly listeners: readonly ListenerConfig[];
-  /** Those of the file, and one for each cluster that a listener names directly. */
+  /** Those of the file, one for each cluster that a listener names directly, and those made for the mesh. */
   readonly routes: readonly RouteTableConfig[];
   readonly clusters: readonly ClusterConfig[];
+  readonly mesh: MeshConfig;
   readonly plugins: readonly PluginConfig[];
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
   readonly access_log: readonly AccessLogConfig[];
   /** Bytes for the process; 0 for no limit. */
   readonly memory_limit: number;
   readonly drain_timeout: number;
+  /** Null for none. */
+  readonly tracing: TracingConfig | null;
   /** Lines printed once the listeners accept. */
   readonly banner: readonly string[];
 }
@@ -142,6 +147,7 @@ function makeSchema(catalog: Catalog) {
     listeners: option(z.array(listenerSchema(catalog)), { default: [], doc: 'Where clients connect.' }),
     routes: option(z.array(routeTableWith(catalog)), { default: [], doc: 'Route tables: what becomes of each message.' }),
     clusters: option(z.array(clusterSchema(catalog, clientTlsSchema(), protocolsWithProbe(catalog))), { default: [], doc: 'Groups of hosts that do the same work.' }),
+    mesh: option(meshSchema(catalog, protocolsWithProbe(catalog)), { default: noMesh, doc: 'Endpoints for SDKs that know a mesh: they subscribe and publish services over HTTP, and call through listeners of this process. Default: off.' }),
     components: option(later('components of the runtime are'), { optional: true, doc: 'Not available yet.' }),
     services: option(later('services of the runtime are'), { optional: true, doc: 'Not available yet.' }),
     plugins: option(words, { default: [], doc: 'Plug-ins from outside: paths relative to this file (./my.mjs) or names of npm packages.' }),
@@ -149,7 +155,7 @@ function makeSchema(catalog: Catalog) {
     access_log: option(accessLogSchema, { default: [...defaultAccessLogs], doc: 'Access logs of all listeners that have none of their own: a list, one of them, or false for none. Default: text on standard output.' }),
     memory_limit: option(size(0), { doc: 'Memory of the process above which it sheds load. Default 0: no limit.' }),
     drain_timeout: option(duration(30_000), { doc: 'Time that a stopping process lets exchanges and connections finish. Default 30 s.' }),
-    tracing: option(later('tracing is'), { optional: true, doc: 'Not available yet.' }),
+    tracing: option(tracingSchema, { default: null, doc: 'Traces by OpenTelemetry: which requests are recorded, in which headers traces travel, where spans go. Default none.' }),
     banner: option(words, { default: [], doc: 'Lines printed to standard error once everything listens: what to try, for an example.' }),
   });
 }

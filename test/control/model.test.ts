@@ -57,6 +57,7 @@ describe('a valid configuration', () => {
         access_log: [{ path: 'stdout', when: { every: 1 } }],
         memory_limit: 0,
         drain_timeout: 30_000,
+        mesh: { sofa: null, dubbo: null },
         banner: [],
       },
     );
@@ -329,7 +330,7 @@ describe('the schema', () => {
     const schema = configJsonSchema(catalog) as { $schema: string; properties: Record<string, { items?: { properties: Record<string, unknown> } }>; additionalProperties: boolean };
     assert.match(schema.$schema, /2020-12/);
     assert.equal(schema.additionalProperties, false);
-    assert.deepEqual(Object.keys(schema.properties).sort(), ['access_log', 'admin', 'banner', 'clusters', 'components', 'drain_timeout', 'lanes', 'listeners', 'log', 'memory_limit', 'plugins', 'routes', 'services', 'tracing', 'workers']);
+    assert.deepEqual(Object.keys(schema.properties).sort(), ['access_log', 'admin', 'banner', 'clusters', 'components', 'drain_timeout', 'lanes', 'listeners', 'log', 'memory_limit', 'mesh', 'plugins', 'routes', 'services', 'tracing', 'workers']);
     const filters = JSON.stringify(schema.properties['listeners']!.items!.properties['stream_filters']);
     assert.match(filters, /"type":\{"const":"delay"\}/);
     assert.doesNotThrow(() => JSON.stringify(schema));

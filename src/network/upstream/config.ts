@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import * as z from 'zod';
 import { duration, hosts, integer, name, oneOf, option, optionMeta, percent, section, showAddress } from '../../core/config/schema.js';
 import type { Catalog, Manifest } from '../../core/manifest.js';
+import type { DiscoveryManifest } from './discovery.js';
 import { healthCheck } from './health-config.js';
 
 export type { HostConfig } from '../../core/config/schema.js';
@@ -45,7 +46,7 @@ export function clusterSchema(catalog: Catalog, tls: z.ZodType, probes: readonly
   const shape = z.strictObject({
     name: option(name(), { doc: 'Name by which routes and components refer to the cluster.' }),
     hosts: option(hosts(), { default: [], doc: 'Hosts, as "a:1,b:2" or a list. Names are resolved by DNS, again and again.' }),
-    discovery: option(plugged(catalog, 'discovery', ['auto']), {
+    discovery: option(discoverySchema(catalog, ['auto']), {
       default: { type: 'auto' },
       doc: 'Where the hosts come from. Default auto: `dns` when one of `hosts` is a name, else `static`.',
     }),
@@ -74,6 +75,9 @@ export function clusterSchema(catalog: Catalog, tls: z.ZodType, probes: readonly
   return shape.transform((cluster, context) => {
     const refuse = (path: (string | number)[], expected: string, hint = ''): void => context.addIssue({ code: 'custom', path, params: { expected, hint } });
     const discovery = cluster.discovery.type === 'auto' ? automatic(catalog, cluster.hosts) : cluster.discovery;
+    if (cluster.hosts.length > 0 && catalog.find<DiscoveryManifest>('discovery', discovery.type)?.registry !== undefined) {
+      refuse(['hosts'], `nothing here: discovery ${discovery.type} finds the hosts`);
+    }
     const seen = new Map<string, number>();
     for (const [i, host] of cluster.hosts.entries()) {
       const address = showAddress(host.address);
@@ -113,6 +117,11 @@ export function clusterSchema(catalog: Catalog, tls: z.ZodType, probes: readonly
 export type ClusterConfig = z.output<ReturnType<typeof clusterSchema>>;
 export type BreakerConfig = ClusterConfig['breaker'];
 export type HeartbeatConfig = NonNullable<ClusterConfig['heartbeat']>;
+
+/** A discovery: its name, or a map of its options with its name as `type`; `words` are names that need no plug-in. */
+export function discoverySchema(catalog: Catalog, words: readonly string[]): z.ZodType<Typed, unknown> {
+  return plugged(catalog, 'discovery', words);
+}
 
 /** A plug-in's name, or a map of its options with its name as `type`; `words` are names that need no plug-in. */
 function plugged(catalog: Catalog, kind: string, words: readonly string[]): z.ZodType<Typed, unknown> {

@@ -2,6 +2,7 @@
 import type { HostConfig } from '../../core/config/schema.js';
 import { showAddress } from '../../core/config/schema.js';
 import type { Manifest } from '../../core/manifest.js';
+import type { Registry } from './registry.js';
 import type { Target } from './snapshot.js';
 
 export interface FoundHost {
@@ -48,10 +49,15 @@ export interface Discovery {
   close(): void;
 }
 
+/** Has either `create`, for hosts that the configuration lists, or `registry`, for services that are found by name. */
 export interface DiscoveryManifest extends Manifest {
   readonly kind: 'discovery';
   /** `options` is what `schema` decoded, including `type`; `hosts` the cluster's `hosts`. */
-  create(options: unknown, hosts: readonly HostConfig[], cluster: string): Discovery;
+  create?(options: unknown, hosts: readonly HostConfig[], cluster: string): Discovery;
+  /** `options` is what `schema` decoded, without what names a service; see registry.ts. */
+  registry?(options: unknown): Registry;
+  /** The options with relative paths resolved against the directory of the configuration file. */
+  absolute?(options: unknown, directory: string): unknown;
 }
 
 /** The host that a configured one with this IP address (or unix socket) is. */

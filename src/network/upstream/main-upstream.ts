@@ -11,6 +11,7 @@ import { ClusterHealth } from './health.js';
 import { FAILED_CHECK } from './host.js';
 import type { HostHealthState } from './host-health.js';
 import type { ProbeFactory } from './probe.js';
+import { Registries, ServiceDiscovery, serviceOf } from './registry.js';
 import type { ClusterSnapshot, HostSnapshot } from './snapshot.js';
 
 export interface MainUpstreamDeps {
@@ -48,16 +49,23 @@ export interface ClusterState {
   readonly breaker: { readonly levels: BreakerLevels; readonly limits: BreakerConfig };
 }
 
+interface ClusterDeps extends MainUpstreamDeps {
+  readonly registries: Registries;
+}
+
 /** All of it lives in one thread; a program of one thread gives `onChange` and `onRemove` straight to its ClusterManager. */
 export class MainUpstream {
+  /** The registries that clusters find their hosts in, for whoever publishes to one of them. */
+  readonly registries: Registries;
   /** One object that all clusters share: `useCatalog` changes it under them. */
-  private readonly deps: { -readonly [K in keyof MainUpstreamDeps]: MainUpstreamDeps[K] };
+  private readonly deps: { -readonly [K in keyof ClusterDeps]: ClusterDeps[K] };
   private readonly clusters = new Map<string, MainCluster>();
   /** Breaker rows of removed clusters, given back once nothing is counted in them any more. */
   private retired: BreakerRow[] = [];
 
   constructor(deps: MainUpstreamDeps) {
-    this.deps = { ...deps };
+    this.registries = new Registries(deps.catalog);
+    this.deps = { ...deps, registries: this.registries };
   }
 
   /**
@@ -66,6 +74,7 @@ export class MainUpstream {
    */
   useCatalog(catalog: Catalog, probes: ReadonlyMap<string, ProbeFactory>): void {
     this.deps.catalog = catalog;
+    this.registries.useCatalog(catalog);
     this.deps.probes = probes;
     for (const cluster of this.clusters.values()) cluster.renew();
   }
@@ -100,6 +109,11 @@ export class MainUpstream {
       this.deps.rows.release(name);
       return false;
     });
+  }
+
+  /** Whether a cluster has had a first answer to where its hosts are; true for one that is not there. */
+  settled(cluster: string): boolean {
+    return this.clusters.get(cluster)?.settled ?? true;
   }
 
   /** Every cluster as it is, for a worker that starts. */
@@ -149,10 +163,10 @@ class MainCluster {
   private readonly epochRow: number;
   private readonly healthyHosts: Gauge;
   private readonly unhealthyHosts: Gauge;
-  private readonly deps: MainUpstreamDeps;
+  private readonly deps: ClusterDeps;
   private readonly log;
 
-  constructor(config: ClusterConfig, deps: MainUpstreamDeps) {
+  constructor(config: ClusterConfig, deps: ClusterDeps) {
     this.deps = deps;
     this.config = config;
     this.configKey = JSON.stringify(config);
@@ -163,7 +177,7 @@ class MainCluster {
     this.healthyHosts = gauge('healthy');
     this.unhealthyHosts = gauge('unhealthy');
     this.discoveryFrom = this.discoveryManifest();
-    this.discovery = this.discoveryFrom.create(config.discovery, config.hosts, config.name);
+    this.discovery = this.makeDiscovery(this.discoveryFrom);
     this.discoveryKey = JSON.stringify(config.discovery);
   }
 
@@ -225,6 +239,10 @@ class MainCluster {
     };
   }
 
+  get settled(): boolean {
+    return this.discovery.state().settled;
+  }
+
   awaited(): string[] {
     const { name, health_check } = this.config;
     const lines = this.discovery.state().settled ? [] : [`cluster ${name}: hosts`];
@@ -246,17 +264,24 @@ class MainCluster {
     return manifest;
   }
 
+  private makeDiscovery(manifest: DiscoveryManifest): Discovery {
+    const { discovery, hosts, name } = this.config;
+    if (manifest.create !== undefined) return manifest.create(discovery, hosts, name);
+    return new ServiceDiscovery(this.deps.registries.open(discovery), serviceOf(discovery, name));
+  }
+
   /**
    * Begins the discovery anew if its options or the plug-in behind its name have changed; true when it did. The hosts of before
    * stay until the new one knows better.
    */
   private renewDiscovery(): boolean {
-    const { discovery, hosts, name } = this.config;
     const manifest = this.discoveryManifest();
-    const key = JSON.stringify(discovery);
+    const key = JSON.stringify(this.config.discovery);
     if (key === this.discoveryKey && manifest === this.discoveryFrom) return false;
-    this.discovery.close();
-    this.discovery = manifest.create(discovery, hosts, name);
+    // The new one first: a registry that both use is not to end in between.
+    const former = this.discovery;
+    this.discovery = this.makeDiscovery(manifest);
+    former.close();
     this.discoveryFrom = manifest;
     this.discoveryKey = key;
     this.discovery.start({ onHosts: (found) => this.onHosts(found) });
