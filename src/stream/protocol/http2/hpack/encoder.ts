@@ -79,13 +79,14 @@ export class HpackEncoder {
   begin(w: Writer): void {
     if (!this.pending) return;
     this.pending = false;
+    // A larger table may take what memorised bytes tell as literals, an empty one has none of what they refer to.
+    this.forget();
     const table = this.table;
     if (table !== null && (this.anew || table.size > this.lowest)) {
       this.anew = false;
       this.lowest = 0;
       this.misses = 0;
       table.clear();
-      this.forget();
     }
     if (this.lowest < this.limit && this.lowest !== this.wanted) integer(w, 0x20, 0x1f, this.lowest);
     integer(w, 0x20, 0x1f, this.wanted);
