@@ -16,8 +16,9 @@ import { manifest as memory } from './network/upstream/discovery/memory/manifest
 import { manifest as staticHosts } from './network/upstream/discovery/static/manifest.js';
 import { manifest as bolt } from './stream/protocol/bolt/manifest.js';
 import { manifest as http1 } from './stream/protocol/http1/manifest.js';
+import { manifest as http2 } from './stream/protocol/http2/manifest.js';
 import { manifest as tars } from './stream/protocol/tars/manifest.js';
 
 export const catalog = [
-  proxyProtocol, tlsInspector, connectionLimit, ipAccess, tcpProxy, udpProxy, echo, leastRequest, random, roundRobin, weighted, dns, file, memory, staticHosts, bolt, http1, tars,
+  proxyProtocol, tlsInspector, connectionLimit, ipAccess, tcpProxy, udpProxy, echo, leastRequest, random, roundRobin, weighted, dns, file, memory, staticHosts, bolt, http1, http2, tars,
 ];

@@ -21,6 +21,8 @@ import { Captures, ExchangeRecord } from '../stream/record.js';
 import { RouteTable } from '../stream/router.js';
 import type { Session } from '../stream/session.js';
 import type { TerminalManifest } from '../stream/terminal.js';
+import { WorkerTracing } from '../stream/trace/worker-tracing.js';
+import type { Packed } from '../stream/trace/traced-exchange.js';
 import { RAW_PROTOCOLS } from './listener-config.js';
 import type { Version, WorkerAnswer } from './messages.js';
 import type { Config, ListenerConfig } from './model.js';
@@ -37,6 +39,8 @@ export interface DataPlaneDeps {
   readonly share: boolean;
   readonly gate: WriteGate | null;
   readonly ticketSecret: Uint8Array;
+  /** Hands recorded exchanges to the main thread, which answers with `spansTaken`. */
+  readonly onSpans: (batch: Packed) => void;
   /** A listener that could not have its address has it now. */
   readonly onListening: () => void;
 }
@@ -73,6 +77,7 @@ export class DataPlane {
   readonly upstreams: Upstreams;
   private readonly deps: DataPlaneDeps;
   private readonly sinks: LineSinks;
+  private readonly tracing: WorkerTracing;
   private readonly served = new Map<string, Served>();
   private readonly leaving = new Set<Served>();
   private catalog: Catalog;
@@ -91,10 +96,15 @@ export class DataPlane {
     this.catalog = deps.catalog;
     this.clusters = new ClusterManager({ stats: deps.stats, levels: deps.levels, catalog: deps.catalog });
     this.upstreams = new Upstreams(
-      (cluster, spoken) => (cluster.config.protocol === '' ? null : this.make(this.madeBy.get(spoken)!, cluster.config.options)),
+      (cluster, spoken) => {
+        const { protocol, options } = cluster.config;
+        if (protocol === '') return null;
+        return this.make(protocol === spoken.name ? this.madeBy.get(spoken)! : this.protocolManifest(protocol), options);
+      },
       (one, other) => this.madeBy.get(one) === this.madeBy.get(other),
     );
     this.sinks = new LineSinks({ stats: deps.stats, log: deps.log.child('access-log'), gate: deps.gate });
+    this.tracing = new WorkerTracing({ stats: deps.stats, post: deps.onSpans });
   }
 
   private protocolManifest(name: string): ProtocolManifest {
@@ -123,6 +133,7 @@ export class DataPlane {
     const { config } = version;
     const problems: string[] = [];
     this.leaveMs = config.drain_timeout;
+    this.tracing.apply(config.tracing);
     this.clusters.apply(version.clusters);
     this.upstreams.prune();
     const tables = this.tables(config, problems);
@@ -263,6 +274,7 @@ export class DataPlane {
         logs: served.logs,
         timeouts: { head: config.timeouts.head, idle: config.timeouts.idle ?? protocol.downstreamIdle },
         requestIds: config.request_ids && protocol.requestIds,
+        tracer: this.tracing.of(protocol),
       };
       if (served.message === null) served.message = new MessageListener(message, { stats: this.deps.stats, upstreams: this.upstreams, log: this.deps.log });
       else served.message.update(message);
@@ -310,6 +322,10 @@ export class DataPlane {
 
   updateCluster(snapshot: ClusterSnapshot): void {
     this.clusters.update(snapshot);
+  }
+
+  spansTaken(): void {
+    this.tracing.taken();
   }
 
   reopenLogs(): void {
@@ -383,6 +399,7 @@ export class DataPlane {
     // What is cut has its line in the logs, so these are closed last.
     await Promise.all(closing);
     this.clusters.close();
+    this.tracing.flush();
     await this.sinks.close();
   }
 

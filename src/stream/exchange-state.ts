@@ -82,6 +82,11 @@ export abstract class ExchangeState implements DeadlineOwner {
   protected moved = 0;
   protected movedAt = 0;
   protected readonly replay = new Replay();
+  /** For another try where requests are encoded anew (Protocol.stateful): the head as it was sent, and its trailers. */
+  protected replayHead: Head | null = null;
+  protected replayTrailers: Head | null = null;
+  /** The deadline is for the whole exchange, see Head.wholeTimeout. */
+  protected wholeTimeout = false;
   protected readonly timeout = new Deadline(this, TIMEOUT);
   protected tryTimeout: Deadline | null = null;
   protected backoff: Deadline | null = null;
@@ -210,7 +215,8 @@ export abstract class ExchangeState implements DeadlineOwner {
   protected suspend(): void {
     this.keepRequest();
     this.requestKept = true;
-    if (!this.requestDone) this.down.connection.pause(PAUSE_HOLD);
+    // Where exchanges have flow control, the client is held back by getting no credit.
+    if (!this.requestDone && !this.down.flow) this.down.connection.pause(PAUSE_HOLD);
   }
 
   protected unsuspend(): void {
@@ -279,6 +285,9 @@ export abstract class ExchangeState implements DeadlineOwner {
     this.requestHead = null;
     this.replyHead = null;
     this.requestForReply = null;
+    this.replayHead = null;
+    this.replayTrailers = null;
+    this.wholeTimeout = false;
     this.route = null;
     this.cluster = null;
     this.host = null;

@@ -3,18 +3,14 @@ import { now, turnNow } from '../core/clock.js';
 import { Deadline } from '../core/deadline.js';
 import { reasons, type ReasonCode, type ReasonContext, type SluiceError } from '../core/reason.js';
 import { CONNECTING } from '../network/connection.js';
-import { ExchangeState } from './exchange-state.js';
+import { ExchangeFlow } from './exchange-flow.js';
 import type { Exchange } from './exchange.js';
 import { BOUND, type Head } from './head.js';
 import { BACKOFF, DONE, HOST, RETRY, SEND, STREAM_IDLE, TIMEOUT, TRY_TIMEOUT, WAIT } from './phases.js';
-import type { MultiplexPool } from './pool/multiplex.js';
 import { NOTE_FREE_RETRY, NOTE_NOT_REPLAYABLE, NOTE_RETRY_LIMIT } from './record.js';
 import type { Session } from './session.js';
 
-/** Unsent bytes of one client at which the shared connection that feeds it is taken out of use. */
-const FAR_BEHIND = 1024 * 1024;
-
-export abstract class ExchangeUpstream extends ExchangeState {
+export abstract class ExchangeUpstream extends ExchangeFlow {
   /** Runs the phases from the present one on. */
   protected abstract run(): void;
 
@@ -58,7 +54,9 @@ export abstract class ExchangeUpstream extends ExchangeState {
     this.sentFrom = from;
     this.phase = WAIT;
     const replay = this.replay;
-    if (this.attempts > 1 && this.requestHead === null) {
+    if (this.attempts > 1 && this.requestHead === null && this.replayHead !== null) {
+      this.sendAnew(session, this.replayHead);
+    } else if (this.attempts > 1 && this.requestHead === null) {
       const last = this.requestDone && this.body === null && this.trailers === null;
       session.codec.reid(replay.buf!, 0, replay.length, id, last);
       connection.write(replay.buf!, 0, replay.length);
@@ -68,8 +66,14 @@ export abstract class ExchangeUpstream extends ExchangeState {
       if (keep) replay.start();
       const head = this.requestHead!;
       const last = this.requestDone && this.body === null && this.trailers === null;
-      session.codec.encodeRequest(connection, head, id, last);
-      if (keep) this.keepReplay(session, from);
+      if (session.protocol.stateful === true) {
+        // What is written depends on the tables of this connection: the head itself is kept.
+        if (keep) this.replayHead = this.requestKept ? head : head.keep();
+        session.codec.encodeRequest(connection, head, id, last);
+      } else {
+        session.codec.encodeRequest(connection, head, id, last);
+        if (keep) this.keepReplay(session, from);
+      }
       this.requestHead = null;
       if (!last || this.body !== null) this.sendRest();
     }
@@ -83,8 +87,19 @@ export abstract class ExchangeUpstream extends ExchangeState {
       if (this.tryTimeout === null) this.tryTimeout = new Deadline(this, TRY_TIMEOUT);
       this.tryTimeout.set(route.perTryTimeout);
     }
-    if (session.behind) this.down.waitFor(session);
+    if (session.behind && !this.down.flow) this.down.waitFor(session);
     if (!this.requestDone) this.watchIdle();
+  }
+
+  /** Another try where the request is encoded anew: its head, what was kept of its content, its trailers. */
+  private sendAnew(session: Session, head: Head): void {
+    const { replay, replayTrailers: trailers } = this;
+    const { codec, connection } = session;
+    const last = this.requestDone && this.body === null && this.trailers === null && trailers === null;
+    codec.encodeRequest(connection, head, this.upId, last && replay.length === 0);
+    if (replay.length > 0) codec.encodeData(connection, this.upId, replay.buf!, 0, replay.length, last);
+    if (trailers !== null) codec.encodeTrailers(connection, this.upId, trailers);
+    else if (!last) this.sendRest();
   }
 
   /** What the encoder appended since `from` joins the replay copy, if it all lies in one block. */
@@ -105,9 +120,16 @@ export abstract class ExchangeUpstream extends ExchangeState {
     const up = this.up!;
     const from = up.connection.appended;
     up.codec.encodeData(up.connection, this.upId, buf, start, end, last);
-    if (this.replay.usable) this.keepReplay(up, from);
-    if (up.behind) this.down.waitFor(up);
-    else up.relieve();
+    if (this.replay.usable) {
+      if (up.protocol.stateful === true) this.keepContent(buf, start, end);
+      else this.keepReplay(up, from);
+    }
+    this.requestMoved(end - start);
+  }
+
+  private keepContent(buf: Uint8Array, start: number, end: number): void {
+    this.replay.append(buf, start, end);
+    if (!this.replay.usable) this.record.flags |= NOTE_NOT_REPLAYABLE;
   }
 
   /** Sends what was gathered of the request while there was nowhere to send it. */
@@ -126,7 +148,10 @@ export abstract class ExchangeUpstream extends ExchangeState {
     const up = this.up!;
     const from = up.connection.appended;
     up.codec.encodeTrailers(up.connection, this.upId, head);
-    if (this.replay.usable) this.keepReplay(up, from);
+    if (this.replay.usable) {
+      if (up.protocol.stateful === true) this.replayTrailers = head.keep();
+      else this.keepReplay(up, from);
+    }
     this.trailers = null;
   }
 
@@ -135,26 +160,6 @@ export abstract class ExchangeUpstream extends ExchangeState {
     if (cluster === null) return;
     cluster.stats.reply(status);
     if (status >= 500) this.host!.stats.errors.inc();
-  }
-
-  /** The client is behind: its reply waits on the host's connection, which a shared one may do only after its quarantine. */
-  pushBack(): void {
-    const up = this.up;
-    const down = this.down;
-    if (up === null || !down.behind) return;
-    down.tooFarBehind();
-    if (this.up !== up) return;
-    if (this.sharesUpstream && (down.unsent < FAR_BEHIND || !(up.pool as MultiplexPool).quarantine(up, this as unknown as Exchange))) return;
-    up.waitFor(down);
-  }
-
-  /** A reply so long that it holds up the others of a shared connection whoever receives it. */
-  protected longReply(length: number): void {
-    if (length > FAR_BEHIND && this.sharesUpstream) (this.up!.pool as MultiplexPool).quarantine(this.up!, this as unknown as Exchange);
-  }
-
-  private get sharesUpstream(): boolean {
-    return this.pools !== null && this.pools.kind === 'multiplex' && !this.up!.alone;
   }
 
   /** One side of a tunnel ended its sending: the other side learns it. */
@@ -176,7 +181,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
 
   protected armTimeout(ms: number): void {
     this.timeoutMs = ms;
-    const from = this.record.requestDone;
+    const from = this.wholeTimeout ? this.record.start : this.record.requestDone;
     if (ms > 0 && !this.oneway) this.timeout.setAt((from > 0 ? from : now()) + ms);
   }
 
@@ -337,6 +342,7 @@ export abstract class ExchangeUpstream extends ExchangeState {
   /** Gives the session back after a complete exchange, or closes what cannot be used further. */
   protected leaveUpstream(session: Session): void {
     this.up = null;
+    this.flowEnds(session);
     const host = this.host;
     if (host !== null) host.active--;
     session.removeOutgoing(this as unknown as Exchange, this.upId);

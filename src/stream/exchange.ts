@@ -149,7 +149,7 @@ export class Exchange extends ExchangeUpstream {
 
   private findConnection(): void {
     const pool = this.pools!.poolOf(this.host!);
-    const session = pool.acquire(this, this.sharing !== SHARED);
+    const session = pool.acquire(this, this.sharing !== SHARED && pool.protocol.flow !== true);
     if (session !== null) {
       this.host = session.pool!.host;
       this.phase = SEND;
@@ -300,8 +300,14 @@ export class Exchange extends ExchangeUpstream {
       return false;
     }
     if (route.replyReadsRequest) this.requestForReply = this.requestKept ? head : head.keep();
-    this.timeoutMs = head.timeout > 0 ? head.timeout : head.timeout < 0 ? 0 : route.timeout;
-    if (this.requestDone) this.armTimeout(this.timeoutMs);
+    if (head.timeout > 0) {
+      this.timeoutMs = head.timeout;
+      this.wholeTimeout = head.wholeTimeout;
+    } else {
+      // Calls that may stream for as long as they like have the timeout that their route was given, if it was given one.
+      this.timeoutMs = head.timeout < 0 || (head.wholeTimeout && !route.timeoutGiven) ? 0 : route.timeout;
+    }
+    if (this.requestDone || this.wholeTimeout) this.armTimeout(this.timeoutMs);
     return true;
   }
 
@@ -315,6 +321,7 @@ export class Exchange extends ExchangeUpstream {
     const gathering = this.phase === REQUEST_BODY || (this.phase === CLUSTER && this.route?.action.kind === TERMINAL);
     if (gathering) {
       this.gather(buf, start, end, this.chain!.requestBody?.whole ? this.chain!.requestBody.limit : MAX_TERMINAL_BODY);
+      this.requestGathered(n);
       if (last && this.phase !== DONE) {
         this.run();
       }
@@ -353,7 +360,7 @@ export class Exchange extends ExchangeUpstream {
   protected requestEnded(): void {
     this.requestDone = true;
     this.record.requestDone = now();
-    if (this.timeoutMs > 0 && !this.replyStarted) this.armTimeout(this.timeoutMs);
+    if (this.timeoutMs > 0 && !this.replyStarted && !this.wholeTimeout) this.armTimeout(this.timeoutMs);
   }
 
   protected gather(buf: Uint8Array, start: number, end: number, limit: number): void {
@@ -521,6 +528,11 @@ export class Exchange extends ExchangeUpstream {
     const from = down.produced;
     down.codec.encodeTrailers(down.connection, this.downId, head);
     this.record.bytesOut += down.produced - from;
+    if (head.status > 0) {
+      // The status of the call came behind its content (gRPC).
+      this.record.status = head.status;
+      this.record.rawStatus = head.rawStatus;
+    }
     this.finish();
     if (!down.closed && down.behind) down.tooFarBehind();
   }
@@ -537,6 +549,7 @@ export class Exchange extends ExchangeUpstream {
         this.fail('reply-too-large', { host: session.pool?.host.address, limit: this.replyBody.size });
         return;
       }
+      if (gathering) this.replyGathered(session, end - start);
       if (last && gathering && this.runReplyBody()) this.sendReplyHead();
       return;
     }
@@ -559,7 +572,7 @@ export class Exchange extends ExchangeUpstream {
       if (!down.closed && down.behind) down.tooFarBehind();
       return;
     }
-    if (down.behind) this.pushBack();
+    this.replyMoved(end - start);
   }
 
   onReplyTrailers(_session: Session, head: Head): void {

@@ -89,6 +89,8 @@ export abstract class Head {
   length = -1;
   /** Deadline the peer asked for, ms; 0 where none, -1 where it asked for no limit. */
   timeout = 0;
+  /** The deadline is for all of the exchange, to the last byte of its reply (gRPC); else it ends when the reply begins. */
+  wholeTimeout = false;
   /** Requests only, see SHARED. A request of which more follows than came with its head is ALONE at least. */
   sharing: Sharing = SHARED;
   /** HTTP-like status of a reply, for metrics, retry conditions and logs; 0 in a request. */

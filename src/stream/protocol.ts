@@ -50,6 +50,10 @@ export interface CodecSink {
    * `multiplex`; a sink without this method gets `onError`.
    */
   onRefused?(kind: Head['kind'], id: number, code: ReasonCode, context: ReasonContext): void;
+  /** Content of exchange `id` that waited in the codec for the peer's window is gone: more may be encoded. Only with Protocol.flow. */
+  onRoom?(id: number): void;
+  /** The peer lets more exchanges run than before (Codec.capacity). */
+  onCapacity?(): void;
 }
 
 /**
@@ -68,6 +72,15 @@ export interface Codec {
   readonly blocked: boolean;
   /** Encoded bytes that wait inside the codec until something before them is complete; they count as unsent, and bound how far a peer falls behind. */
   readonly held: number;
+  /** Client: exchanges that the peer lets run at a time; absent: as many as ids allow. */
+  readonly capacity?: number;
+  /** The codec has something of its own to write (acknowledgements, windows, what they made room for): `settle` is called after each decode. */
+  readonly due?: boolean;
+  settle?(out: Output, sink: CodecSink): void;
+  /** With Protocol.flow: `bytes` of the content of exchange `id` have left on the other side, so that the peer may send as many more. */
+  credit?(out: Output, id: number, bytes: number): void;
+  /** With Protocol.flow: whether content of exchange `id` waits in the codec for the peer's window; `onRoom` tells when it does not any more. */
+  stalled?(id: number): boolean;
   /** True once both sides agreed to carry raw bytes (upgrade, CONNECT): onData with id 0 from then on. */
   readonly tunnel: boolean;
   /** Decodes buf[start, end), calls the sink, returns the number of bytes consumed (the rest is handed in again with more behind it). */
@@ -130,6 +143,14 @@ export interface Protocol {
    * share their connection. Otherwise content belongs to the message begun last.
    */
   readonly interleaves?: boolean;
+  /** True where each exchange has flow control of its own (HTTP/2): a peer is held back by giving it no credit, and its connection is never paused for one exchange. */
+  readonly flow?: boolean;
+  /** True where what a request looks like on the wire depends on its connection: for another try it is encoded anew from its head. */
+  readonly stateful?: boolean;
+  /** Protocols of one family carry the same messages: exchanges pass between them without a bridge (`http`: http1 and http2). */
+  readonly family?: string;
+  /** Its name in TLS (ALPN), where a listener with several protocols lets clients choose. */
+  readonly alpn?: string;
   /** Bytes that `match` needs at most before it answers yes or no. */
   readonly matchBytes: number;
   match(buf: Uint8Array, start: number, end: number): Match;

@@ -5,7 +5,7 @@ import { type Reason, type ReasonCode, reasons } from '../core/reason.js';
 /**
  * What a route can ask to be retried (`retry.on`):
  * - `connect-failure`: no byte of the request can have reached the host (reason class nothing-sent). Safe for every request.
- * - `reset`: the host closed or reset the connection before it replied.
+ * - `reset`: the host closed or reset the connection, or reset the exchange, before it replied.
  * - `try-timeout`: `per_try_timeout` passed without a reply.
  * - `gateway-error`: a reply with status 502, 503 or 504.
  * - `5xx`: a reply with a status from 500 to 599.
@@ -33,7 +33,7 @@ const bitOf: Readonly<Record<RetryCondition, number>> = {
 };
 
 /** Reasons that `reset` stands for. A reply that was cut is not among them: the client has part of it. */
-const resets: ReadonlySet<ReasonCode> = new Set(['upstream-closed', 'upstream-reset', 'heartbeat-missed', 'head-of-line', 'host-removed']);
+const resets: ReadonlySet<ReasonCode> = new Set(['upstream-closed', 'upstream-reset', 'stream-reset', 'heartbeat-missed', 'head-of-line', 'host-removed']);
 
 export interface RetryOptions {
   readonly on: readonly RetryCondition[];

@@ -241,7 +241,7 @@ const route = z
     redirect: option(redirect, { optional: true, doc: 'Answers with another address.' }),
     direct_response: option(directResponse, { optional: true, doc: 'Answers by itself.' }),
     terminal: option(name(), { optional: true, doc: 'Ends the request in this process: the name of a service that it runs.' }),
-    timeout: option(duration(15_000), { doc: 'Time from the last byte of the request to the head of the reply, all attempts together; a timeout in the frame of an RPC goes before it. What follows the head is limited by `stream_idle_timeout` only. Default 15 s; 0 for none.' }),
+    timeout: option(duration(), { optional: true, doc: 'Time from the last byte of the request to the head of the reply, all attempts together; the timeout that an RPC itself names goes before it. What follows the head is limited by `stream_idle_timeout` only. Default 15 s, for gRPC none; 0 for none.' }),
     stream_idle_timeout: option(duration(300_000), { doc: 'Time in which neither side of an exchange sends a byte. Default 5 m; 0 for none.' }),
     retry: option(z.union([z.literal(false), retry]), { optional: true, doc: 'When the request is tried again; false for never. Default: one retry, after a failure to connect.' }),
     idempotent: option(flag(), { default: false, doc: 'Requests may be repeated without harm, whatever their method. The only way to have an RPC retried after it was sent. Default false.' }),

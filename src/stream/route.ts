@@ -82,6 +82,9 @@ export interface Enclosing {
   readonly reply_headers: EditsConfig;
 }
 
+/** ms. */
+const DEFAULT_TIMEOUT = 15_000;
+
 const defaultRetry = { on: ['connect-failure'], statuses: [], attempts: 2, backoff: { base: 25, max: 250 } } as const;
 
 export class Route {
@@ -90,6 +93,8 @@ export class Route {
   readonly action: Action;
   /** ms from the last byte of the request to the head of the reply; 0 for none. */
   readonly timeout: number;
+  /** The configuration names the timeout. */
+  readonly timeoutGiven: boolean;
   /** ms for one attempt; 0 for none. */
   readonly perTryTimeout: number;
   /** ms in which nothing moves; 0 for none. */
@@ -114,7 +119,8 @@ export class Route {
     this.name = config.name ?? name;
     this.match = new RouteMatch(config.match ?? matchAll);
     this.action = actionOf(config, deps);
-    this.timeout = config.timeout;
+    this.timeout = config.timeout ?? DEFAULT_TIMEOUT;
+    this.timeoutGiven = config.timeout !== undefined;
     this.streamIdle = config.stream_idle_timeout;
     this.perTryTimeout = config.retry === false || config.retry === undefined ? 0 : config.retry.per_try_timeout;
     const retry = config.retry ?? defaultRetry;

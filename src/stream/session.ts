@@ -5,16 +5,15 @@ import { reasons, SluiceError, type ReasonCode, type ReasonContext } from '../co
 import {
   HIGH_WATER, PAUSE_BLOCKED, PAUSE_MEMORY, PAUSE_PEER, type Connection, type Reader,
 } from '../network/connection.js';
-import type { Cluster } from '../network/upstream/cluster.js';
 import { takeExchange, type Exchange } from './exchange.js';
 import { ONEWAY, REPLY, type Head } from './head.js';
 import { Heartbeat } from './heartbeat.js';
-import { IdTable } from './id-table.js';
 import type { MessageListener } from './listener.js';
 import type { Quarantine } from './pool/multiplex.js';
 import type { MessagePool } from './pool/pool.js';
-import type { Codec, CodecSink, Protocol, Role } from './protocol.js';
+import type { CodecSink, Protocol, Role } from './protocol.js';
 import { VhostMemo } from './router.js';
+import { SessionExchanges } from './session-exchanges.js';
 import { MAX_UNSENT, SLOW_READER_MS, SlowReader } from './slow-reader.js';
 
 /** How long a client has to answer our FIN while draining, ms. */
@@ -31,27 +30,8 @@ function runDeferred(): void {
   while (decoding === 0 && deferred.length > 0) deferred.pop()!.goOn();
 }
 
-export class Session implements Reader, CodecSink, DeadlineOwner {
-  readonly connection: Connection;
-  readonly protocol: Protocol;
-  readonly codec: Codec;
-  /** The listener that accepted the connection; null on an upstream connection. */
-  readonly listener: MessageListener | null;
-  /** The pool that opened the connection; null on a downstream connection. */
-  readonly pool: MessagePool | null;
+export class Session extends SessionExchanges implements Reader, CodecSink, DeadlineOwner {
   readonly memo: VhostMemo | null;
-  /** Upstream: the client that the connection belongs to (pinned pools, bound exchanges); what the host originates goes there. */
-  peer: Session | null = null;
-  /** Downstream: the upstream connections that belong to it, one for each cluster. */
-  private own: Session[] | null = null;
-
-  /** Exchanges whose request came in here, a doubly linked list. */
-  incoming: Exchange | null = null;
-  incomingCount = 0;
-  /** Exchanges sent out here and not finished. */
-  outgoingCount = 0;
-  /** Exchanges ever sent out here: a second one makes the connection a reused one. */
-  uses = 0;
   /** No new exchange is sent here: the peer said so, it is too old, or a huge reply fills it. */
   closing = false;
   /** Kept by the pool of an upstream session: given to exchanges that must not share it. */
@@ -64,18 +44,11 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   /** Index in its pool's list; kept by the pool. */
   poolIndex = -1;
   opened = false;
-  closed = false;
 
-  private readonly ids: boolean;
-  /** Downstream, where messages come in pieces of any mix: exchanges whose request is not complete, by their ids. */
-  private readonly mixed: Map<number, Exchange> | null;
-  private single: Exchange | null = null;
-  private table: IdTable | null = null;
-  /** The exchange whose content is arriving. */
-  private current: Exchange | null = null;
-  private currentIsReply = false;
   /** Sessions that stopped reading until this one's unsent bytes are taken. */
   private waiters: Session[] | null = null;
+  /** Exchanges whose other side has flow control: it gets no credit until this one's unsent bytes are taken. */
+  private owing: Set<Exchange> | null = null;
   private readonly idle: Deadline;
   private readonly idleLimit: number;
   private headDeadline: Deadline | null = null;
@@ -93,13 +66,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   private refused = false;
 
   constructor(connection: Connection, protocol: Protocol, role: Role, listener: MessageListener | null, pool: MessagePool | null, idleLimit: number) {
-    this.connection = connection;
-    this.protocol = protocol;
-    this.codec = protocol.codec(role);
-    this.ids = protocol.pool === 'multiplex';
-    this.mixed = protocol.interleaves === true ? new Map() : null;
-    this.listener = listener;
-    this.pool = pool;
+    super(connection, protocol, role, listener, pool);
     this.memo = listener === null ? null : new VhostMemo();
     this.idle = new Deadline(this, IDLE);
     this.idleLimit = idleLimit;
@@ -130,6 +97,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     } finally {
       if (server) decoding--;
     }
+    if (this.codec.due === true) this.settle();
     connection.want = this.codec.want;
     if (this.failed) n = end - start;
     else if (n < end - start) this.keepsTail(connection);
@@ -198,7 +166,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
 
   /** The peer is to take bytes before more are made for it. */
   get behind(): boolean {
-    return this.connection.overHigh || this.codec.held > HIGH_WATER;
+    return this.connection.overHigh || (!this.flow && this.codec.held > HIGH_WATER);
   }
 
   /** What the codec held back went to the connection, of which `onDrain` tells nothing. */
@@ -212,9 +180,35 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     this.slow?.cancel();
     connection.resume(PAUSE_MEMORY);
     const list = this.waiters;
-    if (list === null) return;
     this.waiters = null;
-    for (const session of list) if (!session.closed) session.connection.resume(PAUSE_PEER);
+    if (list !== null) for (const session of list) if (!session.closed) session.connection.resume(PAUSE_PEER);
+    const owing = this.owing;
+    this.owing = null;
+    if (owing !== null) for (const exchange of owing) exchange.roomAt(this);
+  }
+
+  /** Tells the exchange when this connection is no longer behind. */
+  tell(exchange: Exchange): void {
+    (this.owing ??= new Set()).add(exchange);
+  }
+
+  onRoom(id: number): void {
+    const exchange = this.listener !== null ? this.incomingOf(id) : (this.table?.get(id) ?? null);
+    exchange?.roomAt(this);
+  }
+
+  onCapacity(): void {
+    const pool = this.pool;
+    if (pool === null || this.closing) return;
+    while (this.hasRoom && pool.owner.serve(this)) {
+      // One after the other, as long as somebody waits.
+    }
+  }
+
+  /** Writes what the codec owes the peer. */
+  private settle(): void {
+    const codec = this.codec;
+    if (codec.due === true && !this.closed) codec.settle!(this.connection, this);
   }
 
   onClose(_connection: Connection, error: SluiceError | null): void {
@@ -249,84 +243,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     this.listener?.sessionClosed(this);
   }
 
-  // === connections that belong to one client
-
-  /** The upstream connection that this client has to hosts of `cluster`, or null. */
-  boundTo(cluster: Cluster): Session | null {
-    const own = this.own;
-    if (own !== null) for (const session of own) if (session.pool!.cluster === cluster && !session.closed && session.connection.writable) return session;
-    return null;
-  }
-
-  bind(up: Session): void {
-    up.peer = this;
-    if (this.own === null) this.own = [up];
-    else this.own.push(up);
-  }
-
-  unbind(up: Session): void {
-    up.peer = null;
-    const own = this.own;
-    if (own === null) return;
-    const i = own.indexOf(up);
-    if (i >= 0) own.splice(i, 1);
-    if (own.length === 0) this.own = null;
-  }
-
-  private failOutgoing(code: ReasonCode, error: SluiceError | null): void {
-    const single = this.single;
-    if (single !== null) {
-      this.single = null;
-      this.outgoingCount--;
-      single.upstreamFailed(this, code, error);
-    }
-    const table = this.table;
-    if (table === null || table.size === 0) return;
-    table.each((exchange, id) => {
-      table.remove(id);
-      this.outgoingCount--;
-      exchange.upstreamFailed(this, code, error);
-    });
-  }
-
   // === exchanges
-
-  /** Registers an exchange to be sent out here; returns the id it has on this connection (0: the protocol has none), -1 when full. */
-  addOutgoing(exchange: Exchange): number {
-    this.uses++;
-    this.outgoingCount++;
-    if (!this.ids) {
-      this.single = exchange;
-      return 0;
-    }
-    if (this.table === null) this.table = new IdTable();
-    const id = this.table.add(exchange);
-    if (id !== 0) return id;
-    this.outgoingCount--;
-    return -1;
-  }
-
-  removeOutgoing(exchange: Exchange, id: number): void {
-    if (this.current === exchange && this.currentIsReply) this.current = null;
-    if (this.ids) {
-      if (this.table !== null && this.table.get(id) === exchange) {
-        this.table.remove(id);
-        this.outgoingCount--;
-      }
-    } else if (this.single === exchange) {
-      this.single = null;
-      this.outgoingCount--;
-    }
-  }
-
-  /** Fails every exchange sent out here except `keep`; the connection stays. */
-  failOthers(keep: Exchange | null, code: ReasonCode): void {
-    this.table?.each((exchange, id) => {
-      if (exchange === keep) return;
-      this.removeOutgoing(exchange, id);
-      exchange.upstreamFailed(this, code, null);
-    });
-  }
 
   /** Fails everything sent out here and closes. */
   failAll(code: ReasonCode, reset = false): void {
@@ -339,29 +256,6 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   leavePool(): void {
     this.closing = true;
     this.pool?.sessionClosing(this);
-  }
-
-  eachOutgoing(visit: (exchange: Exchange) => void): void {
-    if (this.single !== null) visit(this.single);
-    this.table?.each(visit);
-  }
-
-  private link(exchange: Exchange): void {
-    exchange.next = this.incoming;
-    if (this.incoming !== null) this.incoming.prev = exchange;
-    this.incoming = exchange;
-    this.incomingCount++;
-  }
-
-  removeIncoming(exchange: Exchange): void {
-    if (this.current === exchange && !this.currentIsReply) this.current = null;
-    if (this.mixed !== null) this.mixed.delete(exchange.downId);
-    if (exchange.prev !== null) exchange.prev.next = exchange.next;
-    else this.incoming = exchange.next;
-    if (exchange.next !== null) exchange.next.prev = exchange.prev;
-    exchange.next = null;
-    exchange.prev = null;
-    this.incomingCount--;
   }
 
   /** An incoming exchange was answered completely. */
@@ -479,12 +373,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
       exchange.upstreamFailed(this, code, null);
       return;
     }
-    for (let e = this.incoming; e !== null; e = e.next) {
-      if (e.downId === id) {
-        e.downstreamGone('downstream-reset');
-        return;
-      }
-    }
+    this.incomingOf(id)?.downstreamGone(code);
   }
 
   onPing(head: Head): void {
@@ -501,6 +390,7 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
 
   onError(id: number, code: ReasonCode, context: ReasonContext): void {
     this.failed = true;
+    this.settle();
     if (this.listener === null) {
       const detail = context['detail'] ?? code;
       const limit = context['limit'];
@@ -553,8 +443,9 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
   /** One timer for the life of the connection: it looks at when something last ended instead of being moved each time. */
   private onIdle(): void {
     const draining = this.listener !== null && (this.leaving || this.listener.draining);
-    const busy = this.incomingCount > 0 || this.outgoingCount > 0 || this.peer !== null;
+    const busy = this.incomingCount > 0 || this.outgoingCount > 0 || this.peer !== null || this.codec.held > 0;
     if (draining && !busy) {
+      this.sayLast();
       this.connection.end();
       this.idle.set(LINGER_MS);
       this.lastActive = 0;
@@ -563,8 +454,17 @@ export class Session implements Reader, CodecSink, DeadlineOwner {
     const limit = draining ? this.listener!.drainIdle : this.idleLimit;
     if (limit === 0) return;
     const left = busy ? limit : this.lastActive + limit - now();
-    if (left > 0) this.idle.set(left);
-    else this.connection.close();
+    if (left > 0) {
+      this.idle.set(left);
+      return;
+    }
+    this.sayLast();
+    this.connection.close();
+  }
+
+  /** Before the connection ends, a client whose requests may still be on their way learns which of them are not served. */
+  private sayLast(): void {
+    if (this.listener !== null && this.flow) this.codec.encodeGoAway(this.connection);
   }
 
   // === drain

@@ -54,6 +54,7 @@ export const SERVER_NAME = 41;
 export const TLS_VERSION = 42;
 export const PEER_SUBJECT = 43;
 export const SCHEME = 44;
+export const SPAN_ID = 45;
 
 export interface Variable {
   readonly op: number;
@@ -129,7 +130,8 @@ export const variables: Readonly<Record<string, Variable>> = {
   service_version: v(REQUEST_FIELD, 'text', AT_REQUEST, 'version of the service of an RPC', ':version'),
   service_group: v(REQUEST_FIELD, 'text', AT_REQUEST, 'group of the service of an RPC', ':group'),
   request_id: v(REQUEST_ID, 'text', AT_REQUEST, 'the x-request-id header, or the id made for a request without one', 'x-request-id'),
-  trace_id: v(TRACE_ID, 'text', AT_REQUEST, 'trace id of the traceparent header', 'traceparent'),
+  trace_id: v(TRACE_ID, 'text', AT_REQUEST, 'trace id of an exchange that a trace records, else that of its traceparent header', 'traceparent'),
+  span_id: v(SPAN_ID, 'text', AT_REQUEST, 'id of the server span of an exchange that a trace records'),
 };
 
 /** Families: the rest of the name is the name of a header, as in `%request_header_user-agent%`. */

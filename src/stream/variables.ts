@@ -404,7 +404,10 @@ export function writeVariable(w: Writer, part: Part, escapes: Escapes, record: E
       if (record.sequence === 0) return false;
       putBytes(w, requestIdPrefixBytes(), 0, requestIdPrefixBytes().length, RAW);
       return putNumber(w, record.sequence);
+    case table.SPAN_ID:
+      return record.trace !== null && record.trace.sampled && putString(w, record.trace.serverId, escapes);
     case table.TRACE_ID:
+      if (record.trace !== null) return putString(w, record.trace.traceId, escapes);
       // traceparent is version (2 digits), trace id (32), parent id (16), flags (2), with dashes between (W3C Trace Context).
       if (!findField(part, 0, record, request, false) || fieldEnd - fieldStart < 55) return false;
       fieldStart += 3;

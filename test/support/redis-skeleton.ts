@@ -13,7 +13,7 @@ const MAX_LINE = 64 * 1024;
 /** Requests of one client that may wait for their replies, and bytes of replies that may wait for their turn. */
 const MAX_PIPELINE = 128;
 const MAX_HELD = 256 * 1024;
-/** Late replies still due on a connection before it is given up. */
+/** Late replies still expected on a connection before it is given up. */
 const MAX_LATE = 64;
 const PONG = -1;
 const EMPTY = Buffer.alloc(0);
@@ -317,7 +317,7 @@ class RedisServer extends RedisCodec {
 class RedisClient extends RedisCodec {
   readonly role = 'client';
   /** Ids of requests in the order they were sent; places of those that were given up stay. */
-  private readonly due: number[] = [];
+  private readonly expected: number[] = [];
   private readonly late = new Set<number>();
 
   override get mustClose(): boolean {
@@ -327,7 +327,7 @@ class RedisClient extends RedisCodec {
   protected begin(sink: CodecSink, last: boolean): boolean {
     const head = this.head;
     const push = equalAt(head.buf, head.start, MESSAGE);
-    const id = push ? 0 : this.due.shift();
+    const id = push ? 0 : this.expected.shift();
     if (id === undefined) {
       this.fail(sink, new Malformed('a reply to no request'), 0);
       return true;
@@ -342,21 +342,21 @@ class RedisClient extends RedisCodec {
     return true;
   }
   protected refused(): number {
-    return this.due[0] ?? -1;
+    return this.expected[0] ?? -1;
   }
 
   override encodeRequest(out: Output, head: Head, id: number, last: boolean): void {
-    this.due.push(id);
+    this.expected.push(id);
     super.encodeRequest(out, head, id, last);
   }
   override reid(_buf: Uint8Array, _start: number, _end: number, id: number): void {
-    this.due.push(id);
+    this.expected.push(id);
   }
   override release(id: number): void {
-    if (this.due.includes(id)) this.late.add(id);
+    if (this.expected.includes(id)) this.late.add(id);
   }
   override encodePing(out: Output): boolean {
-    this.due.push(PONG);
+    this.expected.push(PONG);
     out.write(PING, 0, PING.length);
     return true;
   }

@@ -6,7 +6,6 @@ import type { Host } from '../../network/upstream/host.js';
 import type { Exchange } from '../exchange.js';
 import { SHARED } from '../head.js';
 import type { HeartbeatRule } from '../heartbeat.js';
-import { MAX_IN_FLIGHT } from '../id-table.js';
 import type { PoolKind, Protocol } from '../protocol.js';
 import type { Session } from '../session.js';
 import { ExclusivePool } from './exclusive.js';
@@ -127,7 +126,7 @@ export class ClusterPools implements DeadlineOwner {
     if (this.waiting.length === 0) return false;
     const shared = this.kind === 'multiplex' && !session.alone;
     const i = shared ? this.waiting.findIndex((e) => e.sharing === SHARED) : 0;
-    if (i < 0 || session.outgoingCount >= MAX_IN_FLIGHT) return false;
+    if (i < 0 || !session.hasRoom) return false;
     const [exchange] = this.waiting.splice(i, 1) as [Exchange];
     this.leave(exchange);
     exchange.connectionFree(session);

@@ -1,7 +1,6 @@
 // Many exchanges on few connections (Bolt): ids tell replies apart; what is too long to interleave gets a connection of its own.
 import { Deadline, type DeadlineOwner } from '../../core/deadline.js';
 import type { Exchange } from '../exchange.js';
-import { MAX_IN_FLIGHT } from '../id-table.js';
 import type { Session } from '../session.js';
 import { MessagePool } from './pool.js';
 
@@ -26,8 +25,8 @@ export class MultiplexPool extends MessagePool {
     const most = this.owner.connectionsPerHost;
     if (list.length > 0) {
       if (++this.turn >= list.length) this.turn = 0;
-      const session = list[this.turn]!;
-      if (session.outgoingCount < MAX_IN_FLIGHT && (list.length >= most || session.outgoingCount === 0)) {
+      const session = this.withRoom();
+      if (session !== null && (list.length >= most || session.outgoingCount === 0)) {
         if (session.opened || session.outgoingCount < this.cluster.breaker.limits.max_pending) return this.checked(session, exchange);
         this.refusal = 'breaker-pending';
         return null;
@@ -43,8 +42,19 @@ export class MultiplexPool extends MessagePool {
     return other;
   }
 
+  /** The shared session whose turn it is, or the next one that may carry one more. */
+  private withRoom(): Session | null {
+    const list = this.shared;
+    for (let n = list.length; n > 0; n--) {
+      const session = list[this.turn]!;
+      if (session.hasRoom) return session;
+      if (++this.turn >= list.length) this.turn = 0;
+    }
+    return null;
+  }
+
   spare(alone: boolean): Session | null {
-    if (!alone) for (const session of this.shared) if (session.outgoingCount < MAX_IN_FLIGHT && this.reusable(session)) return session;
+    if (!alone) for (const session of this.shared) if (session.hasRoom && this.reusable(session)) return session;
     return this.idleAlone();
   }
 

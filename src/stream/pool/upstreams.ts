@@ -31,13 +31,15 @@ export class Upstreams {
 
   private find(cluster: Cluster, protocol: Protocol, list: ClusterPools[] | undefined): ClusterPools | null {
     const own = cluster.config.protocol;
-    if (own !== '' && own !== protocol.name) return null;
+    const upstream = this.protocolFor(cluster, protocol);
+    if (own !== '' && own !== protocol.name && (upstream === null || upstream.family === undefined || upstream.family !== protocol.family)) return null;
+    const spoken = own === '' ? protocol.name : own;
     for (const pools of list ?? []) {
-      if (pools.stale || pools.protocol.name !== protocol.name || !this.alike(pools.protocol, protocol)) continue;
+      if (pools.stale || pools.protocol.name !== spoken || (spoken === protocol.name && !this.alike(pools.protocol, protocol))) continue;
       pools.spoken.add(protocol);
       return pools;
     }
-    const pools = new ClusterPools(cluster, this.protocolFor(cluster, protocol) ?? protocol);
+    const pools = new ClusterPools(cluster, upstream ?? protocol);
     pools.spoken.add(protocol);
     if (list === undefined) this.byCluster.set(cluster, [pools]);
     else list.unshift(pools);
