@@ -45,6 +45,7 @@ function start(given: WorkerStart): void {
     share: given.workers > 1,
     ticketSecret: given.ticketSecret,
     gate: given.workers > 1 ? new WriteGate(new Int32Array(given.gate), 0, self) : null,
+    onSpans: (batch) => tell({ type: 'spans', batch }),
     onListening: () => tell({ type: 'listeners', listeners: plane!.listeners() }),
   });
   setInterval(tick, TICK_MS);
@@ -100,6 +101,8 @@ port.on('message', (message: ToWorker) => {
       return setLevel(message.level);
     case 'reopen-logs':
       return plane!.reopenLogs();
+    case 'spans-taken':
+      return plane!.spansTaken();
     case 'drain':
       return plane!.drain(() => tell({ type: 'drained' }));
     case 'ask':

@@ -5,6 +5,7 @@ import { clock, now } from '../core/clock.js';
 import type { SharedLevels } from '../core/levels.js';
 import type { Log } from '../core/log.js';
 import type { StatsView } from '../core/stats.js';
+import type { Packed } from '../stream/trace/traced-exchange.js';
 import type { FromWorker, ToWorker, Version, WorkerAnswer } from './messages.js';
 import type { ListenerState, WorkerState } from './operations.js';
 import { startThread } from './worker-thread.js';
@@ -28,6 +29,8 @@ export interface FleetDeps {
   readonly log: Log;
   /** The configuration in force, for a worker that takes the place of one that died. */
   readonly current: () => Version;
+  /** Exchanges that a worker recorded for traces. */
+  readonly onSpans?: (batch: Packed) => void;
 }
 
 interface Member {
@@ -132,6 +135,9 @@ export class Fleet {
       else for (const problem of message.problems) this.deps.log.error({ worker: member.self }, problem);
     } else if (message.type === 'listeners') {
       member.listeners = message.listeners;
+    } else if (message.type === 'spans') {
+      this.deps.onSpans?.(message.batch);
+      member.thread.postMessage({ type: 'spans-taken' } satisfies ToWorker);
     } else if (message.type === 'drained') {
       member.drained?.();
     } else if (message.type === 'stopped') {

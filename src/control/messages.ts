@@ -4,6 +4,7 @@ import type { LogLevel } from '../core/log.js';
 import type { StatsUpdate } from '../core/stats.js';
 import type { ClusterSnapshot } from '../network/upstream/snapshot.js';
 import type { ClusterLoad } from '../network/upstream/manager.js';
+import type { Packed } from '../stream/trace/traced-exchange.js';
 import type { Config } from './model.js';
 import type { ConnectionState, ListenerState } from './operations.js';
 
@@ -39,6 +40,8 @@ export type ToWorker =
   | { readonly type: 'segment'; readonly segment: LevelSegment }
   | { readonly type: 'log-level'; readonly level: LogLevel }
   | { readonly type: 'reopen-logs' }
+  /** A batch of `spans` was taken. */
+  | { readonly type: 'spans-taken' }
   /** Tell peers, keep accepting, finish; answered by `drained` when nothing runs. */
   | { readonly type: 'drain' }
   /** End what still runs, close everything; the worker ends. */
@@ -59,6 +62,8 @@ export type FromWorker =
   | { readonly type: 'built'; readonly version: number; readonly problems: readonly string[]; readonly listeners: readonly ListenerState[] }
   /** A listener got the address that it could not have before. */
   | { readonly type: 'listeners'; readonly listeners: readonly ListenerState[] }
+  /** Recorded exchanges; answered by `spans-taken`. */
+  | { readonly type: 'spans'; readonly batch: Packed }
   | { readonly type: 'drained' }
   /** Everything is closed and written; the thread ends. */
   | { readonly type: 'stopped' }

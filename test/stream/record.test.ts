@@ -11,11 +11,11 @@ describe('attempts of a record', () => {
     assert.equal(record.host, '');
     record.beginAttempt('a:1', 10, true);
     record.endAttempt('upstream-reset', 'ECONNRESET', 12);
-    assert.deepEqual(record.attempt(0), { host: 'a:1', code: 'upstream-reset', errno: 'ECONNRESET', started: 10, duration: 2, reused: true });
+    assert.deepEqual(record.attempt(0), { host: 'a:1', code: 'upstream-reset', errno: 'ECONNRESET', started: 10, duration: 2, reused: true, status: 0 });
     record.beginAttempt('b:2', 13, false);
     record.reused = true;
     record.endAttempt('', '', 17);
-    assert.deepEqual(record.attempt(1), { host: 'b:2', code: '', errno: '', started: 13, duration: 4, reused: true });
+    assert.deepEqual(record.attempt(1), { host: 'b:2', code: '', errno: '', started: 13, duration: 4, reused: true, status: 0 });
     assert.equal(record.attempts, 2);
     assert.equal(record.host, 'b:2');
   });
