@@ -138,6 +138,8 @@ export interface Protocol {
   readonly name: string;
   /** How exchanges use connections unless the cluster says otherwise; `multiplex` also says that the codec tells several at once apart, by ids or by order. */
   readonly pool: PoolKind;
+  /** The pool of a cluster that asks for none, where `pool` is possible but seldom what hosts are made for. */
+  readonly defaultPool?: PoolKind;
   /**
    * True where pieces of several messages come in any mix (HTTP/2): content is then found by the id of its exchange, and long requests
    * share their connection. Otherwise content belongs to the message begun last.

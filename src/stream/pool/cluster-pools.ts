@@ -36,7 +36,7 @@ export class ClusterPools implements DeadlineOwner {
     this.cluster = cluster;
     this.protocol = protocol;
     const wanted = cluster.config.pool;
-    this.kind = wanted === null || (wanted === 'multiplex' && protocol.pool !== 'multiplex') ? protocol.pool : wanted;
+    this.kind = wanted === null || (wanted === 'multiplex' && protocol.pool !== 'multiplex') ? (protocol.defaultPool ?? protocol.pool) : wanted;
     this.heartbeat = cluster.config.heartbeat ?? protocol.heartbeat;
     this.connectionsPerHost = cluster.config.connections_per_host;
     this.madeWith = cluster.connectionKey;
