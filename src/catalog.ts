@@ -15,6 +15,7 @@ import { manifest as file } from './network/upstream/discovery/file/manifest.js'
 import { manifest as memory } from './network/upstream/discovery/memory/manifest.js';
 import { manifest as staticHosts } from './network/upstream/discovery/static/manifest.js';
 import { manifest as bolt } from './stream/protocol/bolt/manifest.js';
+import { manifest as dubbo } from './stream/protocol/dubbo/manifest.js';
 import { manifest as dubboThrift } from './stream/protocol/dubbo-thrift/manifest.js';
 import { manifest as http1 } from './stream/protocol/http1/manifest.js';
 import { manifest as http2 } from './stream/protocol/http2/manifest.js';
@@ -22,5 +23,5 @@ import { manifest as tars } from './stream/protocol/tars/manifest.js';
 import { manifest as thrift } from './stream/protocol/thrift/manifest.js';
 
 export const catalog = [
-  proxyProtocol, tlsInspector, connectionLimit, ipAccess, tcpProxy, udpProxy, echo, leastRequest, random, roundRobin, weighted, dns, file, memory, staticHosts, bolt, dubboThrift, http1, http2, tars, thrift,
+  proxyProtocol, tlsInspector, connectionLimit, ipAccess, tcpProxy, udpProxy, echo, leastRequest, random, roundRobin, weighted, dns, file, memory, staticHosts, bolt, dubbo, dubboThrift, http1, http2, tars, thrift,
 ];
