@@ -9,6 +9,8 @@ import { manifest as weighted } from '../../../src/network/upstream/balancer/wei
 import type { Cluster } from '../../../src/network/upstream/cluster.js';
 import { clusterSchema, type ClusterConfig } from '../../../src/network/upstream/config.js';
 import { manifest as dns } from '../../../src/network/upstream/discovery/dns/manifest.js';
+import { manifest as file } from '../../../src/network/upstream/discovery/file/manifest.js';
+import { manifest as memory } from '../../../src/network/upstream/discovery/memory/manifest.js';
 import { manifest as fixed } from '../../../src/network/upstream/discovery/static/manifest.js';
 import { FAILED_OUTLIER, type Host } from '../../../src/network/upstream/host.js';
 import { MainUpstream } from '../../../src/network/upstream/main-upstream.js';
@@ -16,7 +18,7 @@ import { ClusterManager } from '../../../src/network/upstream/manager.js';
 import type { ProbeFactory } from '../../../src/network/upstream/probe.js';
 import { type ZodError, z } from 'zod';
 
-export const manifests: Manifest[] = [leastRequest, random, roundRobin, weighted, dns, fixed];
+export const manifests: Manifest[] = [leastRequest, random, roundRobin, weighted, dns, file, fixed, memory];
 
 export function config(input: Record<string, unknown>, probes: string[] = [], more: Manifest[] = []): ClusterConfig {
   return clusterSchema(new Catalog([...manifests, ...more]), z.looseObject({}), probes).parse(input);
