@@ -4,6 +4,7 @@ import { problemAt } from '../core/config/check.js';
 import type { Loaded } from '../core/config/load.js';
 import { type Problem, sortProblems } from '../core/config/problem.js';
 import type { Catalog } from '../core/manifest.js';
+import type { ProtocolManifest } from '../stream/protocol.js';
 import { routeWarnings } from '../stream/route-check.js';
 import type { RouteTableConfig } from '../stream/route-config.js';
 import type { ListenerConfig } from './listener-config.js';
@@ -68,6 +69,12 @@ function loops(config: Config, graph: Graph): { readonly cluster: string; readon
 }
 
 /** Warnings of what came from the file; objects kept from before were warned of before. */
+/** Whether messages pass between two protocols as they are. */
+function sameFamily(catalog: Catalog, one: string, other: string): boolean {
+  const family = catalog.find<ProtocolManifest>('protocol', one)?.family;
+  return family !== undefined && family === catalog.find<ProtocolManifest>('protocol', other)?.family;
+}
+
 export function warningsOf(config: Config, placed: readonly Placed[], loaded: Loaded, catalog: Catalog): Problem[] {
   const graph = new Graph(config, catalog);
   const warnings: Problem[] = [];
@@ -89,7 +96,7 @@ export function warningsOf(config: Config, placed: readonly Placed[], loaded: Lo
   for (const listener of config.listeners) {
     for (const name of graph.clustersOf(listener)) {
       const cluster = config.clusters.find((c) => c.name === name);
-      if (cluster === undefined || cluster.protocol === '' || cluster.protocol === listener.protocol) continue;
+      if (cluster === undefined || cluster.protocol === '' || cluster.protocol === listener.protocol || sameFamily(catalog, cluster.protocol, listener.protocol)) continue;
       const text = `cluster ${name} speaks ${cluster.protocol}, which protocol ${listener.protocol} of this listener cannot be carried to`;
       warn(find('listeners', listener.name), ['protocol'], text, 'its requests end with no-bridge');
     }

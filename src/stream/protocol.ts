@@ -180,6 +180,8 @@ export interface Protocol {
 
 export interface ProtocolManifest extends Manifest {
   readonly kind: 'protocol';
+  /** As Protocol.family, for what is checked before a protocol is made. */
+  readonly family?: string;
   /** Options of a listener or cluster (`options:`), decoded by `schema`. */
   readonly schema: z.ZodType;
   create(options: unknown): Protocol;

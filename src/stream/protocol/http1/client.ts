@@ -12,6 +12,8 @@ import { SAY_TE, SAY_UPGRADE } from './write.js';
 
 const METHOD_NAME = headerName(':method');
 
+const hasContent = new Set(['POST', 'PUT', 'PATCH']);
+
 /** What this side wrote itself is within no limit. */
 const ANY: Limits = { maxLine: 0x3fffffff, maxHead: 0x3fffffff, maxHeaders: 0x3fffffff };
 
@@ -151,7 +153,8 @@ export class Http1ClientCodec extends Http1Codec {
     else if (!last) length = head.length;
     // A request that never had a body needs no length; one that lost it has to say so.
     else if (own !== null) length = own.chunked || own.sentLength > 0 ? 0 : own.sentLength;
-    else length = 0;
+    // Other protocols' heads do not tell whether there could have been a body; methods that mostly have one say that it is empty.
+    else length = hasContent.has(head.get(METHOD_NAME) ?? '') ? 0 : -1;
     const done = last || head.whole;
     const chunked = !done && length < 0;
     writeMessage(out, head, length, chunked, said, head.whole);

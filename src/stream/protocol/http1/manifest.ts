@@ -22,6 +22,7 @@ type Options = z.output<typeof schema>;
 export const manifest: ProtocolManifest = {
   kind: 'protocol',
   name: NAME,
+  family: 'http',
   doc: 'HTTP/1.1 and HTTP/1.0: keep-alive, pipelining, chunked bodies and trailers, upgrades and CONNECT as tunnels.',
   schema,
   create(options: unknown): Http1 {

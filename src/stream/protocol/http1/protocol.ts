@@ -23,6 +23,8 @@ function equals(buf: Uint8Array, start: number, end: number, text: Uint8Array): 
 
 export class Http1 implements Protocol {
   readonly name = NAME;
+  readonly family = 'http';
+  readonly alpn = 'http/1.1';
   readonly pool: PoolKind = 'exclusive';
   readonly matchBytes = MAX_METHOD + 2;
   readonly bidirectional = false;

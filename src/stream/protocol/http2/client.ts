@@ -14,6 +14,7 @@ import { GRPC, NO_CONTENT, REMOTE_DONE, REPLIED, takeStream, type Http2Stream } 
 
 const METHOD_NAME = headerName(':method');
 const MAX_ID = 0x7fffffff;
+const EMPTY = Buffer.alloc(0);
 /** Streams used before the host has said how many it allows; hosts are asked to allow as many (RFC 9113 section 6.5.2). */
 const FIRST_LIMIT = 100;
 
@@ -109,10 +110,14 @@ export class Http2ClientCodec extends Http2Codec {
   }
 
   protected onPeerReset(s: Http2Stream, error: number, sink: CodecSink): void {
-    const { exchange, flags } = s;
+    const { exchange, flags, expected } = s;
     this.forget(s);
-    // A host that has replied completely and wants no more of the request says so with NO_ERROR.
-    if (error === NO_ERROR && (flags & REMOTE_DONE) !== 0) return;
+    if (error === NO_ERROR) {
+      // A host that has replied completely and wants no more of the request says so.
+      if ((flags & REMOTE_DONE) !== 0) return;
+      // Node's servers end so, without END_STREAM, when their window is used up exactly at the end of the content.
+      if ((flags & REPLIED) !== 0 && expected === 0) return sink.onData(exchange, EMPTY, 0, 0, true);
+    }
     sink.onReset(exchange, error === REFUSED_STREAM ? 'stream-refused' : 'stream-reset');
   }
 

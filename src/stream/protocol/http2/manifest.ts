@@ -21,10 +21,12 @@ type Options = z.output<typeof schema>;
 export const manifest: ProtocolManifest = {
   kind: 'protocol',
   name: NAME,
+  family: 'http',
   doc: 'HTTP/2 over TLS (ALPN h2) or in clear (h2c), and what runs over it: gRPC with all kinds of streams, Triple.',
   schema,
   create(options: unknown): Http2 {
     const { max_head: maxHead, max_streams: maxStreams, stream_window: streamWindow } = options as Options;
-    return new Http2({ maxHead, maxStreams, streamWindow });
+    // One less, so that content of a round size does not end exactly where the window does: Node's servers then cut it off.
+    return new Http2({ maxHead, maxStreams, streamWindow: streamWindow - 1 });
   },
 };

@@ -11,7 +11,7 @@ import { Http2ServerCodec } from './server.js';
 const METHOD_NAME = headerName(':method');
 const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
-export const defaultLimits: Http2Limits = { maxHead: 64 * 1024, maxStreams: 128, streamWindow: 256 * 1024 };
+export const defaultLimits: Http2Limits = { maxHead: 64 * 1024, maxStreams: 128, streamWindow: 256 * 1024 - 1 };
 
 export class Http2 implements Protocol {
   readonly name = NAME;

@@ -7,7 +7,7 @@ const WORDS = 4;
 /** Starts with nothing and grows with what is inserted, to twice the limit in bytes and one entry per 32 bytes of it. */
 export class DecoderTable {
   /** Names and values, each entry in one piece. */
-  bytes: Uint8Array;
+  bytes: Buffer;
   count = 0;
   /** Size by the RFC, and the most it may be. */
   size = 0;
@@ -103,8 +103,8 @@ export class DecoderTable {
     let length = Math.max(512, this.bytes.length);
     while (2 * (live + n) > length) length *= 2;
     if (length > this.bytes.length) {
-      const grown = new Uint8Array(length);
-      grown.set(this.bytes.subarray(tail, this.head));
+      const grown = Buffer.allocUnsafeSlow(length);
+      this.bytes.copy(grown, 0, tail, this.head);
       this.bytes = grown;
     } else {
       this.bytes.copyWithin(0, tail, this.head);
@@ -114,5 +114,5 @@ export class DecoderTable {
   }
 }
 
-const none = new Uint8Array(0);
+const none = Buffer.alloc(0);
 const noEntries = new Int32Array(0);

@@ -12,6 +12,9 @@ export const DEFAULT_TABLE = 4096;
 /** A block that decodes to this many times the list limit is an attack rather than a long list. */
 const BOMB = 16;
 
+/** Memory in which blocks that are not kept lie one after another. */
+const PIECE = 16 * 1024;
+
 /** Where the decoder of the moment collects fields: blocks come whole, so one serves all connections. */
 let builder: FieldBlockBuilder | null = null;
 
@@ -75,16 +78,16 @@ export class HpackDecoder {
         if (found !== null) return found;
       }
     }
-    const fields = (builder ??= new FieldBlockBuilder());
+    const fields = (builder ??= new FieldBlockBuilder(PIECE));
     fields.clear();
     this.read = false;
     this.changed = false;
     this.over = false;
     if (!this.parse(buf, start, end, fields)) return null;
-    if (n > MEMO_RAW || this.changed || fields.pos > MEMO_DECODED) return fields.build(this.over);
+    if (n > MEMO_RAW || this.changed || fields.size > MEMO_DECODED) return fields.cut(this.over);
     const memo = (this.memo ??= new BlockMemo());
-    if (!memo.wants(hash)) return fields.build(this.over);
-    const block = fields.build(this.over, true);
+    if (!memo.wants(hash)) return fields.cut(this.over);
+    const block = fields.build(this.over);
     memo.add(hash, buf, start, end, block, this.read);
     return block;
   }
@@ -220,41 +223,43 @@ export class HpackDecoder {
   private literal(buf: Uint8Array, end: number, low: number, prefix: number, fields: FieldBlockBuilder, insert: boolean, never: boolean): number {
     const index = low === prefix ? this.integer(buf, end, prefix) : low;
     if (index < 0) return -1;
-    const start = fields.pos;
-    let nameEnd: number;
+    let name: number;
     let hash: number;
     if (index === 0) {
-      nameEnd = this.string(buf, end, fields, start);
-      if (nameEnd < 0) return -1;
-      hash = hashFolded(fields.buf, start, nameEnd);
+      name = this.string(buf, end, fields, 0);
+      if (name < 0) return -1;
+      hash = hashFolded(fields.buf, fields.pos, fields.pos + name);
     } else if (index <= STATIC_COUNT) {
       const at = STATIC_AT[2 * index]!;
-      const to = STATIC_AT[2 * index + 1]!;
-      fields.reserve(to - at);
-      nameEnd = copyRun(STATIC_BYTES, at, to, fields.buf, start);
+      name = STATIC_AT[2 * index + 1]! - at;
+      fields.reserve(name);
+      copyRun(STATIC_BYTES, at, at + name, fields.buf, fields.pos);
       hash = STATIC_HASH[index]!;
     } else {
       const age = this.age(index);
       if (age < 0) return -1;
       const table = this.table!;
       const at = table.start(age);
-      const n = table.nameLength(age);
-      fields.reserve(n);
-      nameEnd = copyRun(table.bytes, at, at + n, fields.buf, start);
+      name = table.nameLength(age);
+      fields.reserve(name);
+      copyRun(table.bytes, at, at + name, fields.buf, fields.pos);
       hash = table.hash(age);
     }
-    const valueEnd = this.string(buf, end, fields, nameEnd);
-    if (valueEnd < 0) return -1;
+    const value = this.string(buf, end, fields, name);
+    if (value < 0) return -1;
+    const start = fields.pos;
+    const nameEnd = start + name;
+    const valueEnd = nameEnd + value;
     if (insert) {
       (this.table ??= new DecoderTable(DEFAULT_TABLE)).insert(fields.buf, start, nameEnd, valueEnd, hash);
       this.tableChanged();
     }
-    if (this.fits(fields, valueEnd - start)) fields.field(nameEnd, valueEnd, hash, never);
-    return valueEnd - start + FIELD_OVERHEAD;
+    if (this.fits(fields, name + value)) fields.field(nameEnd, valueEnd, hash, never);
+    return name + value + FIELD_OVERHEAD;
   }
 
-  /** The string at `p`, written to `to` of the builder's memory; where it ends there, or -1. */
-  private string(buf: Uint8Array, end: number, fields: FieldBlockBuilder, to: number): number {
+  /** The string at `p`, written `behind` bytes behind the finished fields; its length there, or -1. */
+  private string(buf: Uint8Array, end: number, fields: FieldBlockBuilder, behind: number): number {
     if (this.p >= end) {
       this.error = 'string beyond the end of the block';
       return -1;
@@ -269,12 +274,17 @@ export class HpackDecoder {
     }
     this.p = from + length;
     if (first < 0x80) {
-      fields.reserve(to - fields.pos + length);
-      return copyRun(buf, from, from + length, fields.buf, to);
+      fields.reserve(behind + length);
+      copyRun(buf, from, from + length, fields.buf, fields.pos + behind);
+      return length;
     }
-    fields.reserve(to - fields.pos + huffmanRoom(length));
+    fields.reserve(behind + huffmanRoom(length));
+    const to = fields.pos + behind;
     const stop = huffmanDecode(buf, from, from + length, fields.buf, to);
-    if (stop < 0) this.error = 'string that is not in the Huffman code';
-    return stop;
+    if (stop < 0) {
+      this.error = 'string that is not in the Huffman code';
+      return -1;
+    }
+    return stop - to;
   }
 }

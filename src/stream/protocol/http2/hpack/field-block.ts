@@ -6,7 +6,7 @@ export const FIELD_OVERHEAD = 32;
 
 /** A decoded header block: immutable, shared by whoever needs it (heads, memos of encoders), outlives the call. */
 export class FieldBlock {
-  /** Names and values one after another. */
+  /** Names and values one after another, between at[0] and the last of `at`; around them may be what others own. */
   readonly bytes: Buffer;
   readonly count: number;
   /** Field i: name = bytes[at[2i], at[2i+1]), value = bytes[at[2i+1], at[2i+2]); 2 * count + 1 positions. */
@@ -62,42 +62,62 @@ export class FieldBlock {
 /** Memory that a builder keeps between blocks; one that had to hold more gives it back. */
 const KEPT_BYTES = 128 * 1024;
 const KEPT_FIELDS = 1024;
+/** What a new block finds free at least. */
+const ROOM = 1024;
 
-/** Collects the fields of a block; used again and again. The decoder writes into its memory itself (`reserve`, `field`). */
+/**
+ * Collects the fields of a block; used again and again. The decoder writes into its memory itself (`reserve`, `field`) and takes blocks out
+ * of it without a copy (`cut`).
+ */
 export class FieldBlockBuilder {
-  /** Finished fields lie in buf[0, pos). */
+  /** The block's finished fields lie in buf[base, pos); what is in front belongs to blocks that were cut. */
   buf: Buffer;
   pos = 0;
   count = 0;
   size = 0;
+  private base = 0;
+  private readonly room: number;
   private at: number[] = [0];
   private hashes: number[] = [];
   private never: boolean[] = [];
   private anyNever = false;
 
-  constructor(room = 1024) {
-    this.buf = Buffer.allocUnsafeSlow(room);
+  constructor(room = ROOM) {
+    this.room = room;
+    this.buf = Buffer.allocUnsafe(room);
   }
 
   clear(): void {
-    this.pos = 0;
     this.count = 0;
     this.size = 0;
     this.anyNever = false;
-    if (this.buf.length > KEPT_BYTES) this.buf = Buffer.allocUnsafeSlow(KEPT_BYTES >> 3);
+    if (this.buf.length - this.base < ROOM || this.buf.length > KEPT_BYTES) {
+      this.buf = Buffer.allocUnsafe(this.room);
+      this.base = 0;
+    }
     if (this.hashes.length > KEPT_FIELDS) {
       this.at = [0];
       this.hashes = [];
       this.never = [];
     }
+    this.pos = this.base;
+    this.at[0] = this.base;
   }
 
-  /** Makes room for `n` bytes behind the finished fields; `buf` may be another one afterwards, with all that was in it. */
+  /** Makes room for `n` bytes behind `pos`. `buf` and `pos` may be others afterwards; what lay at and behind `pos` lies there again. */
   reserve(n: number): void {
-    if (this.pos + n <= this.buf.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.buf.length * 2, this.pos + n));
-    this.buf.copy(grown);
+    if (this.pos + n > this.buf.length) this.grow(n);
+  }
+
+  private grow(n: number): void {
+    const base = this.base;
+    const used = this.pos - base;
+    const grown = Buffer.allocUnsafe(Math.max(this.room, 2 * (used + n)));
+    this.buf.copy(grown, 0, base);
     this.buf = grown;
+    this.base = 0;
+    this.pos = used;
+    for (let i = 0; i <= 2 * this.count; i++) this.at[i]! -= base;
   }
 
   /** The bytes up to `nameEnd` and from there to `valueEnd`, already in `buf`, become a field; `hash` is the name's `hashFolded`. */
@@ -128,16 +148,27 @@ export class FieldBlockBuilder {
     this.field(nameEnd, valueEnd, hashFolded(this.buf, this.pos, nameEnd), never);
   }
 
-  /**
-   * The block of what was added since `clear`. `own`: in memory of its own rather than a part of a shared piece, for blocks that are kept
-   * for long, which would keep the whole piece.
-   */
-  build(tooLarge = false, own = false): FieldBlock {
+  /** The block of what was added since `clear`, in memory of its own: right for blocks that are kept for long. */
+  build(tooLarge = false): FieldBlock {
+    const base = this.base;
+    const bytes = Buffer.allocUnsafeSlow(this.pos - base);
+    this.buf.copy(bytes, 0, base, this.pos);
+    const at = this.at.slice(0, 2 * this.count + 1);
+    if (base !== 0) for (let i = 0; i < at.length; i++) at[i]! -= base;
+    return this.made(bytes, at, tooLarge);
+  }
+
+  /** The same without a copy, for blocks that most often go soon: it lies in the builder's memory among others and keeps all of it. */
+  cut(tooLarge: boolean): FieldBlock {
+    const block = this.made(this.buf, this.at.slice(0, 2 * this.count + 1), tooLarge);
+    this.base = this.pos;
+    this.clear();
+    return block;
+  }
+
+  private made(bytes: Buffer, at: number[], tooLarge: boolean): FieldBlock {
     const n = this.count;
-    const bytes = own ? Buffer.allocUnsafeSlow(this.pos) : Buffer.allocUnsafe(this.pos);
-    this.buf.copy(bytes, 0, 0, this.pos);
-    const never = this.anyNever ? this.never.slice(0, n) : null;
-    return new FieldBlock(bytes, this.at.slice(0, 2 * n + 1), this.hashes.slice(0, n), never, this.size, tooLarge);
+    return new FieldBlock(bytes, at, this.hashes.slice(0, n), this.anyNever ? this.never.slice(0, n) : null, this.size, tooLarge);
   }
 }
 
