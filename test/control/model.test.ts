@@ -58,6 +58,7 @@ describe('a valid configuration', () => {
         memory_limit: 0,
         drain_timeout: 30_000,
         mesh: { sofa: null, dubbo: null },
+        tracing: null,
         banner: [],
       },
     );
@@ -148,7 +149,7 @@ clustres: []
       'a.yaml:16:96: routes[0].routes[2].weighted[1].cluster: there is no cluster of this name, got "bpp" (did you mean app?)',
       'a.yaml:18:52: clusters[0].balancer.type: expected weighted, got "weightd" (did you mean weighted?)',
       'a.yaml:19:12: clusters[1].name: expected a name of lower-case letters, digits, ".", "_" and "-", got "App2" (app2 would be one)',
-      'a.yaml:20:10: tracing: expected nothing: tracing is not available yet, got a map',
+      'a.yaml:20:11: tracing.zipkin: unknown key (known are exporter, sampling, propagation, inject, always_propagate, service_name, resource)',
       'a.yaml:21:1: clustres: unknown key (did you mean clusters?)',
     ]);
   });
@@ -165,10 +166,25 @@ clustres: []
   });
 
   test('refuses what only a later version has, and lets it be there empty', () => {
-    for (const key of ['components', 'services', 'tracing']) {
+    for (const key of ['components', 'services']) {
       assert.match(problems(read(`${key}: {a: 1}`))[0]!, new RegExp(`^a\\.yaml:1:\\d+: ${key}: expected nothing: .* not available yet`), key);
       for (const empty of ['', '{}', '[]', 'false']) assert.deepEqual(problems(read(`${key}: ${empty}`)), [], `${key}: ${empty}`);
     }
+  });
+
+  test('has traces, off unless the section is there', () => {
+    const of = (section: string) => read(`${HTTP}${section}`);
+    for (const off of ['', 'tracing:', 'tracing: false']) assert.deepEqual([problems(of(off)), of(off).config!.tracing], [[], null], off);
+    const plain = of('tracing: {}').config!.tracing!;
+    assert.deepEqual([plain.exporter.url, plain.exporter.interval, plain.sampling, plain.propagation, plain.service_name], ['http://127.0.0.1:4318/v1/traces', 1000, 100, ['w3c', 'b3', 'b3multi', 'sofa'], 'sluice']);
+    const short = of('tracing: {exporter: "http://otel:4318", sampling: 5%, propagation: b3}').config!.tracing!;
+    assert.deepEqual([short.exporter.url, short.exporter.queue, short.sampling, short.propagation], ['http://otel:4318/v1/traces', 8192, 5, ['b3']]);
+    const faults = problems(of('tracing: {exporter: "otel:4318", propagation: [w3d], sampling: 101%}')).map((p) => p.replace(/^a\.yaml:\d+:\d+: /, ''));
+    assert.deepEqual(faults, [
+      'tracing.exporter: expected the URL of an OTLP receiver, such as http://127.0.0.1:4318/v1/traces, or a map, got "otel:4318"',
+      'tracing.propagation[0]: expected one of w3c, b3, b3multi, sofa, got "w3d" (did you mean w3c?)',
+      'tracing.sampling: expected a percentage from 0 to 100, such as 20%, got "101%"',
+    ]);
   });
 
   test('has one place for each name and each address', () => {

@@ -8,6 +8,7 @@ import { ConnectionInfo } from '../../src/network/wire.js';
 import type { Head } from '../../src/stream/head.js';
 import { ExchangeRecord, NOTE_FREE_RETRY, NOTE_TUNNEL, setRequestIdPrefix } from '../../src/stream/record.js';
 import { putAddress, putInt, putMs, putText, QUOTED, RAW } from '../../src/stream/variable-bytes.js';
+import { TraceContext } from '../../src/stream/trace/context.js';
 import { variables } from '../../src/stream/variable-table.js';
 import { AT_END, AT_REPLY, AT_REQUEST, compile, templateProblems, type VariableSource } from '../../src/stream/variables.js';
 import { FakeHead, httpHead, rpcHead } from '../support/fake-head.js';
@@ -102,6 +103,15 @@ describe('variables of the request', () => {
     ['%tls_server_name% %tls_version% %tls_peer_subject%', 'a.example TLSv1.3 CN=c'],
   ];
   for (const [text, wanted] of cases) test(text, () => assert.equal(render(text, http), wanted));
+
+  test('of a trace', () => {
+    const trace = Object.assign(new TraceContext(), { sampled: true, traceId: 'a'.repeat(32), serverId: 'b'.repeat(16) });
+    const traced = source(httpHead('GET', '/', { traceparent: `00-${'c'.repeat(32)}-${'d'.repeat(16)}-01` }), null, (r) => (r.trace = trace));
+    assert.equal(render('%trace_id% %span_id%', traced), `${'a'.repeat(32)} ${'b'.repeat(16)}`);
+    trace.sampled = false;
+    assert.equal(render('%trace_id%%span_id%', traced), 'a'.repeat(32), 'no span was made');
+    assert.equal(render('%trace_id%%span_id%', source(httpHead('GET', '/', { traceparent: 'short' }))), '');
+  });
 
   test('of an RPC', () => {
     const rpc = source(new FakeHead({ ':service': 'com.x.Orders', ':rpc-method': 'find', ':version': '1.0', ':group': 'g' }));

@@ -159,7 +159,7 @@ class Spans {
     this.add(this.name, SpanKind.SERVER, x.serverId, x.parentId, x.start, x.end, wrong ? this.errorStatus(x.code) : UNSET, attributes);
   }
 
-  private withError(attributes: Attributes, code: ReasonCode | '', wrong: boolean): void {
+  private withError(attributes: Attributes, code: ReasonCode | '', wrong: boolean, status = this.exchange.status): void {
     if (code !== '') {
       const { flag, where } = reasons[code];
       attributes['sluice.reason'] = code;
@@ -167,7 +167,7 @@ class Spans {
       if (flag !== '-') attributes['sluice.flag'] = flag;
     }
     if (failed(code)) attributes['error.type'] = code;
-    else if (wrong) attributes['error.type'] = String(this.exchange.status);
+    else if (wrong) attributes['error.type'] = String(status);
   }
 
   private errorStatus(code: ReasonCode | ''): SpanStatus {
@@ -212,10 +212,12 @@ class Spans {
     withServer(attributes, attempt.host);
     if (i > 0 && this.isHttp) attributes['http.request.resend_count'] = i;
     this.withConnection(attributes, attempt);
-    this.withError(attributes, attempt.code, false);
+    if (this.isHttp && !this.isGrpc && attempt.status > 0) attributes['http.response.status_code'] = attempt.status;
+    const wrong = failed(attempt.code) || attempt.status >= 400;
+    this.withError(attributes, attempt.code, wrong, attempt.status);
     const last = i === x.attempts.length - 1;
     const end = last ? this.endOf(attempt) : attempt.started + attempt.duration;
-    this.add(`attempt ${i + 1}`, SpanKind.INTERNAL, newSpanId(), x.clientId, attempt.started, end, failed(attempt.code) ? this.errorStatus(attempt.code) : UNSET, attributes);
+    this.add(`attempt ${i + 1}`, SpanKind.INTERNAL, newSpanId(), x.clientId, attempt.started, end, wrong ? this.errorStatus(attempt.code) : UNSET, attributes);
   }
 }
 

@@ -11,11 +11,12 @@ const url = scalar<string>({ expected: urlExpected, input: () => ({ type: 'strin
   if (typeof value !== 'string' || !URL.canParse(value)) return new Refusal(urlExpected);
   const { protocol, pathname } = new URL(value);
   if (protocol !== 'http:' && protocol !== 'https:') return new Refusal(urlExpected);
-  return pathname === '/' ? new Refusal(urlExpected, `${value.replace(/\/$/, '')}/v1/traces?`) : value;
+  // The path that receivers have unless they are told otherwise.
+  return pathname === '/' ? new URL('/v1/traces', value).href : value;
 });
 
 const exporterMap = z.strictObject({
-  url: option(url, { default: 'http://127.0.0.1:4318/v1/traces', doc: 'Where spans are sent, as OTLP over HTTP with protobuf bodies. Default http://127.0.0.1:4318/v1/traces.' }),
+  url: option(url, { default: 'http://127.0.0.1:4318/v1/traces', doc: 'Where spans are sent, as OTLP over HTTP with protobuf bodies; without a path, to its /v1/traces. Default http://127.0.0.1:4318/v1/traces.' }),
   headers: option(z.record(text(), text()), { default: {}, doc: 'Headers of these requests, for receivers that ask for a key.' }),
   timeout: option(duration(10_000, 1), { doc: 'Time for one batch, with the repetitions that the receiver asks for; after it the batch is lost and counted. Default 10 s.' }),
   compression: option(oneOf(['none', 'gzip']), { default: 'none' as const, doc: 'none or gzip. Default none.' }),
@@ -23,12 +24,13 @@ const exporterMap = z.strictObject({
   batch: option(integer(1, 65_536), { default: 512, doc: 'Most spans that are sent at once. Default 512.' }),
   queue: option(integer(1, 1_048_576), { default: 8192, doc: 'Most spans that wait to be sent; what comes beyond is lost and counted. Default 8192.' }),
 });
-const exporter = z.preprocess((value) => (typeof value === 'string' ? { url: value } : value), exporterMap);
+export type ExporterConfig = z.output<typeof exporterMap>;
+const exporter = z.union([url.transform((value): ExporterConfig => exporterMap.parse({ url: value })), exporterMap]);
 
-const formats = z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(oneOf(formatNames)));
+const formats = z.union([oneOf(formatNames).transform((one): FormatName[] => [one]), z.array(oneOf(formatNames))]);
 
 const tracing = z.strictObject({
-  exporter: option(exporter, { default: exporterMap.parse({}), doc: 'Where finished spans go. The URL alone is enough.' }),
+  exporter: option(exporter.prefault({}), { doc: 'Where finished spans go. The URL alone is enough.' }),
   sampling: option(percent(), { default: 100, doc: 'Share of the requests that are recorded, of those whose client has not decided. Default 100%.', unit: '%' }),
   propagation: option(formats.refine((list) => list.length > 0, { params: { expected: 'at least one of the formats' } }), {
     default: ['w3c', 'b3', 'b3multi', 'sofa'],
@@ -41,7 +43,6 @@ const tracing = z.strictObject({
 });
 
 export type TracingConfig = z.output<typeof tracing>;
-export type ExporterConfig = TracingConfig['exporter'];
 
 /** The section `tracing`; null and false turn it off. */
-export const tracingSchema = z.union([z.literal(false).transform((): TracingConfig | null => null), z.null(), tracing.transform((value): TracingConfig | null => value)]);
+export const tracingSchema = z.union([z.literal(false).transform((): TracingConfig | null => null), z.null(), tracing.transform((on): TracingConfig | null => on)]);
