@@ -296,6 +296,31 @@ describe('started by a process of its own', () => {
     await finish(one, /^sluice_cluster_requests_total\{cluster="app"\} 2$/m);
   });
 
+  test('tars.yaml shares a connection to its host, whose health it asks', async () => {
+    const [port, admin] = (await freePorts(2)) as [number, number];
+    const file = join(folder, 'tars-echo.yaml');
+    writeFileSync(file, `admin: 127.0.0.1:${admin}\nlisteners: [{name: e, address: "127.0.0.1:${port}", protocol: tars, routes: e}]\nroutes: [{name: e, routes: [{terminal: echo}]}]\naccess_log: false\n`);
+    const echo = new Process(['start', '-c', file, '--workers', '1']);
+    started.push(echo);
+    await echo.until('errors', /admin +http/);
+    const one = await begin('tars.yaml', { UPSTREAM: `127.0.0.1:${port}` });
+    // Calls of App.Obj.greet with the ids 7 and 300, and what the servant that returns its buffer answers.
+    for (const [id, name] of [['4007', 'a'], ['41012c', 'b']]) {
+      const content = Buffer.from(name!).toString('hex');
+      const socket = connect(one.port, '127.0.0.1');
+      const frame = Buffer.from(`00000000 1001 2c 3c ${id} 5607 ${Buffer.from('App.Obj').toString('hex')} 6605 ${Buffer.from('greet').toString('hex')} 7d000001 ${content} 810bb8 980c a80c`.replace(/ /g, ''), 'hex');
+      frame.writeUInt32BE(frame.length, 0);
+      socket.write(frame);
+      const [reply] = (await once(socket, 'data', { signal: AbortSignal.timeout(10_000) })) as [Buffer];
+      socket.destroy();
+      assert.ok(reply.toString('hex', 4).startsWith(`10012c${id!.replace('4', '3')}4c5c6d000001${content}`), reply.toString('hex'));
+    }
+    await one.process.until('output', /(.*App\.Obj\.greet" 200 .*\n){2}/);
+    const limit = Date.now() + 10_000;
+    while (!/^sluice_health_check_successes_total\{cluster="app"\} [1-9]/m.test((await http(one.admin, '/metrics')).text)) assert.ok(Date.now() < limit, 'its health was asked');
+    await finish(one, /^sluice_cluster_requests_total\{cluster="app"\} 2$/m);
+  });
+
   test('has been tried with every file', () => {
     assert.deepEqual([...tried].sort(), [...files].sort());
   });
