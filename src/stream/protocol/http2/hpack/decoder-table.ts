@@ -1,5 +1,5 @@
 // The dynamic table of a decoder (RFC 7541 sections 2.3.2 and 4): a ring of entries over bytes that are appended and now and then compacted.
-import { copyRun, FIELD_OVERHEAD } from './field-block.js';
+import { copyWide, FIELD_OVERHEAD, viewOf } from './field-block.js';
 
 /** An entry is four numbers: where its bytes begin, length of name, length of value, `hashFolded` of the name. */
 const WORDS = 4;
@@ -7,7 +7,8 @@ const WORDS = 4;
 /** Starts with nothing and grows with what is inserted, to twice the limit in bytes and one entry per 32 bytes of it. */
 export class DecoderTable {
   /** Names and values, each entry in one piece. */
-  bytes: Buffer;
+  view: DataView;
+  private bytes: Uint8Array;
   count = 0;
   /** Size by the RFC, and the most it may be. */
   size = 0;
@@ -21,6 +22,7 @@ export class DecoderTable {
   constructor(limit: number) {
     this.limit = limit;
     this.bytes = none;
+    this.view = noView;
     this.entries = noEntries;
   }
 
@@ -29,7 +31,7 @@ export class DecoderTable {
     return ((this.first + this.count - 1 - age) & this.mask) * WORDS;
   }
 
-  /** Where the entry's name begins in `bytes`; its value follows the name. */
+  /** Where the entry's name begins in `view`; its value follows the name. */
   start(age: number): number {
     return this.entries[this.slot(age)]!;
   }
@@ -63,7 +65,7 @@ export class DecoderTable {
    * Inserts src[start, nameEnd) with the value src[nameEnd, valueEnd), which must not lie in the table itself. An entry that is larger
    * than the limit empties the table, which is no error.
    */
-  insert(src: Uint8Array, start: number, nameEnd: number, valueEnd: number, hash: number): void {
+  insert(src: DataView, start: number, nameEnd: number, valueEnd: number, hash: number): void {
     const n = valueEnd - start;
     const size = n + FIELD_OVERHEAD;
     if (size > this.limit) {
@@ -79,7 +81,7 @@ export class DecoderTable {
     entries[at + 1] = nameEnd - start;
     entries[at + 2] = valueEnd - nameEnd;
     entries[at + 3] = hash;
-    this.head = copyRun(src, start, valueEnd, this.bytes, this.head);
+    this.head = copyWide(src, start, valueEnd, this.view, this.head);
     this.count++;
     this.size += size;
   }
@@ -103,9 +105,10 @@ export class DecoderTable {
     let length = Math.max(512, this.bytes.length);
     while (2 * (live + n) > length) length *= 2;
     if (length > this.bytes.length) {
-      const grown = Buffer.allocUnsafeSlow(length);
-      this.bytes.copy(grown, 0, tail, this.head);
+      const grown = new Uint8Array(length);
+      grown.set(this.bytes.subarray(tail, this.head));
       this.bytes = grown;
+      this.view = viewOf(grown);
     } else {
       this.bytes.copyWithin(0, tail, this.head);
     }
@@ -114,5 +117,6 @@ export class DecoderTable {
   }
 }
 
-const none = Buffer.alloc(0);
+const none = new Uint8Array(0);
+const noView = viewOf(none);
 const noEntries = new Int32Array(0);

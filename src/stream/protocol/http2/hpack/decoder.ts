@@ -2,9 +2,9 @@
 import { hashFolded } from '../../../../core/bytes.js';
 import { BlockMemo, MEMO_DECODED, MEMO_RAW } from './block-memo.js';
 import { DecoderTable } from './decoder-table.js';
-import { copyRun, FIELD_OVERHEAD, FieldBlockBuilder, type FieldBlock } from './field-block.js';
+import { copyRun, copyWide, FIELD_OVERHEAD, FieldBlockBuilder, type FieldBlock } from './field-block.js';
 import { huffmanDecode, huffmanRoom } from './huffman.js';
-import { STATIC_AT, STATIC_BYTES, STATIC_COUNT, STATIC_HASH } from './static-table.js';
+import { STATIC_AT, STATIC_COUNT, STATIC_HASH, STATIC_VIEW } from './static-table.js';
 import { wideHash } from './wide-hash.js';
 
 /** What a table holds until SETTINGS say otherwise (RFC 9113 section 6.5.2). */
@@ -190,13 +190,13 @@ export class HpackDecoder {
       this.error = 'index 0';
       return -1;
     }
-    let from: Uint8Array;
+    let from: DataView;
     let start: number;
     let name: number;
     let n: number;
     let hash: number;
     if (index <= STATIC_COUNT) {
-      from = STATIC_BYTES;
+      from = STATIC_VIEW;
       start = STATIC_AT[2 * index]!;
       name = STATIC_AT[2 * index + 1]! - start;
       n = STATIC_AT[2 * index + 2]! - start;
@@ -205,7 +205,7 @@ export class HpackDecoder {
       const age = this.age(index);
       if (age < 0) return -1;
       const table = this.table!;
-      from = table.bytes;
+      from = table.view;
       start = table.start(age);
       name = table.nameLength(age);
       n = name + table.valueLength(age);
@@ -214,7 +214,7 @@ export class HpackDecoder {
     if (this.fits(fields, n)) {
       fields.reserve(n);
       const to = fields.pos;
-      fields.field(to + name, copyRun(from, start, start + n, fields.buf, to), hash, false);
+      fields.field(to + name, copyWide(from, start, start + n, fields.view, to), hash, false);
     }
     return n + FIELD_OVERHEAD;
   }
@@ -233,7 +233,7 @@ export class HpackDecoder {
       const at = STATIC_AT[2 * index]!;
       name = STATIC_AT[2 * index + 1]! - at;
       fields.reserve(name);
-      copyRun(STATIC_BYTES, at, at + name, fields.buf, fields.pos);
+      copyWide(STATIC_VIEW, at, at + name, fields.view, fields.pos);
       hash = STATIC_HASH[index]!;
     } else {
       const age = this.age(index);
@@ -242,7 +242,7 @@ export class HpackDecoder {
       const at = table.start(age);
       name = table.nameLength(age);
       fields.reserve(name);
-      copyRun(table.bytes, at, at + name, fields.buf, fields.pos);
+      copyWide(table.view, at, at + name, fields.view, fields.pos);
       hash = table.hash(age);
     }
     const value = this.string(buf, end, fields, name);
@@ -251,7 +251,7 @@ export class HpackDecoder {
     const nameEnd = start + name;
     const valueEnd = nameEnd + value;
     if (insert) {
-      (this.table ??= new DecoderTable(DEFAULT_TABLE)).insert(fields.buf, start, nameEnd, valueEnd, hash);
+      (this.table ??= new DecoderTable(DEFAULT_TABLE)).insert(fields.view, start, nameEnd, valueEnd, hash);
       this.tableChanged();
     }
     if (this.fits(fields, name + value)) fields.field(nameEnd, valueEnd, hash, never);

@@ -1,5 +1,6 @@
 // The static table (RFC 7541 appendix A) as bytes, and the look-up of a name in it.
 import { hashFolded } from '../../../../core/bytes.js';
+import { viewOf } from './field-block.js';
 
 /** Entries 1 to 61; the dynamic table begins at 62. */
 export const STATIC_COUNT = 61;
@@ -20,6 +21,7 @@ if (entries.length !== STATIC_COUNT) throw new Error(`the static table has ${ent
 
 /** Name and value of entry i: STATIC_BYTES[STATIC_AT[2i], STATIC_AT[2i+1]) and up to STATIC_AT[2i+2]. Entry 0 is empty. */
 export const STATIC_BYTES: Uint8Array = Buffer.from(entries.map((entry) => entry.join('')).join(''));
+export const STATIC_VIEW = viewOf(STATIC_BYTES);
 export const STATIC_AT = new Int32Array(2 * STATIC_COUNT + 3);
 /** `hashFolded` of each entry's name. */
 export const STATIC_HASH = new Int32Array(STATIC_COUNT + 1);
