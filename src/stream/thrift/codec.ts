@@ -6,13 +6,11 @@ import { OrderedReplies } from '../ordered-replies.js';
 import type { Codec, CodecSink, LocalReply, Role } from '../protocol.js';
 import { Asked } from './asked.js';
 import { encodePrefix, encodeWhole, outgoing } from './encode.js';
-import {
-  CALL, COMPACT, COMPACT_BYTE, DUBBO_START, EMPTY, EXCEPTION, HEADER_TRANSPORT, MAX_NAME, MESSAGE_START, MIN_HEADER, OLD, ONEWAY_CALL, PADDED, REPLY_MESSAGE,
-  STRICT, STRICT_BYTE, i32, renumber, u16,
-} from './frame.js';
+import { CALL, EMPTY, EXCEPTION, ONEWAY_CALL, PADDED, REPLY_MESSAGE, i32, renumber } from './frame.js';
 import { ThriftHead } from './head.js';
 import { buildLocalReply } from './local-reply.js';
 import { LongFrames } from './long-frames.js';
+import { MALFORMED, PARSED, malformation, notALength, parse } from './parse.js';
 import { readFailure } from './status.js';
 
 /** Frames up to this size are gathered and delivered whole; longer ones pass in pieces. */
@@ -20,9 +18,6 @@ export const MAX_WHOLE = 256 * 1024;
 export const DEFAULT_MAX_FRAME = 16 * 1024 * 1024;
 /** A longer frame costs its connection: too much to pass over, and more likely bytes that are no frame at all. */
 export const MAX_SKIPPED = 256 * 1024 * 1024 - 1;
-/** Longest header of Dubbo; it holds a service and, in some versions, a path. */
-const MAX_HEADER = 16 * 1024;
-
 /** Replies in order: requests that may be unanswered, and bytes of replies that may wait for their turn. */
 export const MAX_PIPELINE = 128;
 const MAX_EARLY = 256 * 1024;
@@ -33,10 +28,6 @@ export const IN_ORDER = 1;
 /** In order from the first request on that does not tell its reply apart from others: sequence number 0, or one that is in use. */
 export const AS_ASKED = 2;
 export type Order = typeof BY_IDS | typeof IN_ORDER | typeof AS_ASKED;
-
-/** Results of `parse` besides a number of bytes that it needs. */
-const PARSED = 0;
-const MALFORMED = -1;
 
 /** Heads to use again: taken while a decode runs, so that no connection keeps one. */
 const plainHeads: ThriftHead[] = [];
@@ -52,8 +43,6 @@ export class ThriftCodec implements Codec {
   /** AS_ASKED until a request decides; BY_IDS and IN_ORDER stay. */
   private order: Order;
   private failed = false;
-  /** What is wrong with the bytes that `parse` refused. */
-  private detail = '';
 
   /** The long frame whose content is arriving: its id, and the content bytes to come. */
   private longId = -1;
@@ -143,10 +132,10 @@ export class ThriftCodec implements Codec {
       const long = size > MAX_WHOLE;
       head.buf = buf;
       head.start = p;
-      const need = this.parse(head, buf, p, end, size);
+      const need = parse(head, buf, p, end, size);
       if (need !== PARSED) {
-        if (need === MALFORMED) this.fail(sink, -1, 'bad-frame', { detail: this.detail });
-        else this.want = long || size > this.maxFrame ? need : size;
+        if (need === MALFORMED) this.fail(sink, -1, 'bad-frame', { detail: malformation() });
+        else this.want = need;
         break;
       }
       const { type } = head;
@@ -207,97 +196,6 @@ export class ThriftCodec implements Codec {
       if (long && p < end) p = this.content(buf, p, end, sink);
     }
     return p;
-  }
-
-  /**
-   * Reads what comes before the content. PARSED, MALFORMED (see `detail`), or how many bytes of the frame it needs; more than the prefix
-   * it never asks for.
-   */
-  private parse(head: ThriftHead, buf: Uint8Array, p: number, end: number, size: number): number {
-    const have = end - p;
-    const stop = p + size;
-    let m = p + 4;
-    if (this.dubbo) {
-      if (size < 4 + MIN_HEADER + 10) return this.bad(`${size - 4} bytes are too few for a message with Dubbo's header`);
-      if (have < DUBBO_START) return DUBBO_START;
-      if (buf[m] !== 0xda || buf[m + 1] !== 0xbc) return this.bad("Dubbo's magic does not follow the length");
-      if (i32(buf, m + 2) !== size - 4) return this.bad(`the two lengths differ: ${size - 4} and ${i32(buf, m + 2)}`);
-      if (buf[m + 8] !== 1) return this.bad(`version ${buf[m + 8]!} of Dubbo's header`);
-      const header = u16(buf, m + 6);
-      const service = i32(buf, m + 9);
-      if (header < MIN_HEADER || header > MAX_HEADER || header > size - 14) return this.bad(`a header of ${header} bytes in a message of ${size - 4}`);
-      if (service < 0 || service > MAX_NAME || service > header - MIN_HEADER) return this.bad(`a service of ${service} bytes in a header of ${header}`);
-      head.serviceStart = m + 13;
-      head.serviceEnd = m + 13 + service;
-      m += header;
-      if (end < m) return m - p;
-      head.idHigh = i32(buf, m - 8);
-      head.idLow = i32(buf, m - 4);
-    }
-    const start = Math.min(size, m - p + MESSAGE_START);
-    if (have < start) return start;
-    head.message = m;
-    const first = buf[m]!;
-    let name: number;
-    if (first === COMPACT_BYTE && !this.dubbo) return this.parseCompact(head, buf, p, end, stop);
-    if (first === STRICT_BYTE) {
-      if (stop - m < 12) return this.bad(`${stop - m} bytes are too few for a message`);
-      if (buf[m + 1] !== 1) return this.bad(`version ${buf[m + 1]!} of the binary protocol`);
-      head.form = STRICT;
-      head.type = buf[m + 3]!;
-      name = i32(buf, m + 4);
-      if (name < 0 || name > MAX_NAME || name > stop - m - 12) return this.bad(`a name of ${name} bytes in a message of ${stop - m}`);
-      head.nameStart = m + 8;
-      head.nameEnd = m + 8 + name;
-      head.content = head.nameEnd + 4;
-    } else if (first === 0) {
-      name = stop - m < 9 ? -1 : i32(buf, m);
-      if (name < 0 || name > MAX_NAME || name > stop - m - 9) return this.bad(`a name of ${name} bytes in a message of ${stop - m}`);
-      head.form = OLD;
-      head.nameStart = m + 4;
-      head.nameEnd = m + 4 + name;
-      head.content = head.nameEnd + 5;
-    } else {
-      return this.bad(notAMessage(first));
-    }
-    if (head.content > end) return head.content - p;
-    if (first === 0) head.type = buf[head.nameEnd]!;
-    head.seqid = i32(buf, head.content - 4);
-    return PARSED;
-  }
-
-  private parseCompact(head: ThriftHead, buf: Uint8Array, p: number, end: number, stop: number): number {
-    const m = head.message;
-    const second = stop - m < 4 ? 0 : buf[m + 1]!;
-    if ((second & 0x1f) !== 1) return this.bad(`version ${second & 0x1f} of the compact protocol`);
-    head.form = COMPACT;
-    head.type = second >> 5;
-    let q = m + 2;
-    let seqid = 0;
-    for (let shift = 0; ; shift += 7) {
-      if (q >= stop || shift > 28) return this.bad('the sequence number has no end');
-      const b = buf[q++]!;
-      seqid |= (b & 0x7f) << shift;
-      if (b < 0x80) break;
-    }
-    let name = 0;
-    for (let shift = 0; ; shift += 7) {
-      if (q >= stop || shift > 28) return this.bad('the length of the name has no end');
-      const b = buf[q++]!;
-      name |= (b & 0x7f) << shift;
-      if (b < 0x80) break;
-    }
-    if (name < 0 || name > MAX_NAME || name > stop - q) return this.bad(`a name of ${name} bytes in a message of ${stop - m}`);
-    head.seqid = seqid;
-    head.nameStart = q;
-    head.nameEnd = q + name;
-    head.content = head.nameEnd;
-    return head.content > end ? head.content - p : PARSED;
-  }
-
-  private bad(detail: string): number {
-    this.detail = detail;
-    return MALFORMED;
   }
 
   /** Content of a long frame. */
@@ -525,17 +423,4 @@ function same(buf: Uint8Array, from: number, to: number, name: Uint8Array, at: n
   if (n !== name.length - at) return false;
   for (let i = 0; i < n; i++) if (buf[from + i] !== name[at + i]) return false;
   return true;
-}
-
-/** What the first byte of something that is no frame length says. */
-function notALength(first: number): string {
-  if (first === STRICT_BYTE || first === COMPACT_BYTE) return 'no frame length in front of the message: the unframed transport is not supported';
-  return `a frame length that begins with byte ${first}: not framed Thrift`;
-}
-
-/** What the first byte of something that is no message says. */
-function notAMessage(first: number): string {
-  if (first === HEADER_TRANSPORT) return 'a message of the header transport (THeader), which is not supported';
-  const unframed = (first >= 65 && first <= 90) || (first >= 97 && first <= 122) || first === 95;
-  return `byte ${first} begins no message of the binary or compact protocol${unframed ? '; the unframed transport is not supported' : ''}`;
 }

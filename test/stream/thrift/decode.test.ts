@@ -228,7 +228,7 @@ describe('sizes', () => {
     const codec = new ThriftCodec('server', false);
     const recorder = new Recorder(false);
     const whole = frame({ content: pattern(50_000) });
-    for (const [n, want] of [[3, 4], [4, whole.length], [30, whole.length]] as const) {
+    for (const [n, want] of [[3, 4], [4, 20], [20, whole.length], [30, whole.length]] as const) {
       assert.equal(codec.decode(whole, 0, n, recorder), 0);
       assert.equal(codec.want, want, `after ${n}`);
     }
