@@ -2,8 +2,8 @@
 import { hashFolded, type Writer } from '../../../../core/bytes.js';
 import { ENCODER_TABLE, EncoderTable } from './encoder-table.js';
 import { FIELD_OVERHEAD, type FieldBlock } from './field-block.js';
-import { findStaticName, findStaticValue, STATIC_COUNT, staticIndex } from './static-table.js';
-import { wideHash } from './wide-hash.js';
+import { findStaticField, findStaticName, findStaticValue, STATIC_COUNT, staticIndex } from './static-table.js';
+import { fieldHash } from './wide-hash.js';
 
 /** The largest field inserted: one that takes a quarter of the table may not be worth the others. */
 const LARGEST = ENCODER_TABLE / 4;
@@ -122,30 +122,12 @@ export class HpackEncoder {
   private write(
     w: Writer, nameHash: number, nameBuf: Uint8Array, ns: number, ne: number, valueBuf: Uint8Array, vs: number, ve: number, never: boolean,
   ): void {
-    let name = findStaticName(nameHash, nameBuf, ns, ne);
-    if (never) {
-      this.literal(w, 0x10, 0x0f, name === 0 ? this.dynamicName(nameHash, nameBuf, ns, ne) : name, nameBuf, ns, ne, valueBuf, vs, ve);
-      return;
-    }
-    if (name !== 0) {
-      const index = findStaticValue(name, valueBuf, vs, ve);
-      if (index !== 0) {
-        w.buf[w.pos++] = 0x80 | index;
-        return;
-      }
-      const kind = kinds[name]!;
-      if (kind === PASSING || (kind === SECRET && this.shared)) {
-        this.literal(w, 0, 0x0f, name, nameBuf, ns, ne, valueBuf, vs, ve);
-        return;
-      }
-    }
     const size = ne - ns + ve - vs + FIELD_OVERHEAD;
-    if (size > LARGEST || size > this.limit) {
-      if (name === 0) name = this.dynamicName(nameHash, nameBuf, ns, ne);
-      this.literal(w, 0, 0x0f, name, nameBuf, ns, ne, valueBuf, vs, ve);
+    if (never || size > LARGEST || size > this.limit) {
+      this.outside(w, nameHash, nameBuf, ns, ne, valueBuf, vs, ve, never);
       return;
     }
-    const hash = Math.imul(wideHash(valueBuf, vs, ve) ^ nameHash, 0x85ebca6b);
+    const hash = fieldHash(nameHash, valueBuf, vs, ve);
     const table = this.table;
     if (table !== null) {
       const position = table.findField(hash, nameBuf, ns, ne, valueBuf, vs, ve);
@@ -153,8 +135,19 @@ export class HpackEncoder {
         integer(w, 0x80, 0x7f, STATIC_COUNT + table.count - position);
         return;
       }
-      if (name === 0) name = this.dynamicName(nameHash, nameBuf, ns, ne);
     }
+    const index = findStaticField(hash, nameBuf, ns, ne, valueBuf, vs, ve);
+    if (index !== 0) {
+      w.buf[w.pos++] = 0x80 | index;
+      return;
+    }
+    let name = findStaticName(nameHash, nameBuf, ns, ne);
+    const kind = kinds[name]!;
+    if (kind === PASSING || (kind === SECRET && this.shared)) {
+      this.literal(w, 0, 0x0f, name, nameBuf, ns, ne, valueBuf, vs, ve);
+      return;
+    }
+    if (name === 0) name = this.dynamicName(nameHash, nameBuf, ns, ne);
     // A name that neither table has is worth an entry when it comes again, even where the value does not.
     let insert = this.again(hash);
     if (!insert && name === 0) insert = this.again(nameHash);
@@ -167,6 +160,23 @@ export class HpackEncoder {
     (this.table ??= new EncoderTable()).insert(nameHash, hash, nameBuf, ns, ne, valueBuf, vs, ve);
     this.unsettled = true;
     this.forget();
+  }
+
+  /** A field that the table may not have, or not with its value. */
+  private outside(
+    w: Writer, nameHash: number, nameBuf: Uint8Array, ns: number, ne: number, valueBuf: Uint8Array, vs: number, ve: number, never: boolean,
+  ): void {
+    let name = findStaticName(nameHash, nameBuf, ns, ne);
+    if (name === 0) {
+      name = this.dynamicName(nameHash, nameBuf, ns, ne);
+    } else if (!never) {
+      const index = findStaticValue(name, valueBuf, vs, ve);
+      if (index !== 0) {
+        w.buf[w.pos++] = 0x80 | index;
+        return;
+      }
+    }
+    this.literal(w, never ? 0x10 : 0, 0x0f, name, nameBuf, ns, ne, valueBuf, vs, ve);
   }
 
   /** The index of an entry of the dynamic table with this name, or 0. */

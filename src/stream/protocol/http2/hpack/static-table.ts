@@ -1,6 +1,7 @@
 // The static table (RFC 7541 appendix A) as bytes, and the look-up of a name in it.
 import { hashFolded } from '../../../../core/bytes.js';
 import { viewOf } from './field-block.js';
+import { fieldHash } from './wide-hash.js';
 
 /** Entries 1 to 61; the dynamic table begins at 62. */
 export const STATIC_COUNT = 61;
@@ -31,6 +32,18 @@ export const STATIC_RUN = new Uint8Array(STATIC_COUNT + 1);
 /** A first index by its hash, with the next free slot where that one is taken: 52 names in 256 slots. */
 const slots = new Uint8Array(256);
 
+/** Every entry by the `fieldHash` of it, in the same way. */
+const fieldSlots = new Uint8Array(256);
+const fieldHashes = new Int32Array(STATIC_COUNT + 1);
+
+function placeField(index: number, value: Uint8Array): void {
+  const hash = fieldHash(STATIC_HASH[index]!, value, 0, value.length);
+  fieldHashes[index] = hash;
+  let slot = (hash ^ (hash >>> 16)) & 255;
+  while (fieldSlots[slot] !== 0) slot = (slot + 1) & 255;
+  fieldSlots[slot] = index;
+}
+
 function place(name: string, index: number): void {
   const hash = STATIC_HASH[index]!;
   let slot = (hash ^ (hash >>> 16)) & 255;
@@ -55,6 +68,7 @@ for (let i = 1, at = 0; i <= STATIC_COUNT; i++) {
   const bytes = Buffer.from(name);
   STATIC_HASH[i] = hashFolded(bytes, 0, bytes.length);
   place(name, i);
+  placeField(i, Buffer.from(value));
 }
 
 /** The index of a name of the static table, by its exact lower-case spelling; for tables made at start. */
@@ -66,29 +80,35 @@ export function staticIndex(name: string): number {
 export function findStaticName(hash: number, buf: Uint8Array, start: number, end: number): number {
   let slot = (hash ^ (hash >>> 16)) & 255;
   for (let index = slots[slot]!; index !== 0; index = slots[slot]!) {
-    if (STATIC_HASH[index] === hash) {
-      const from = STATIC_AT[2 * index]!;
-      if (STATIC_AT[2 * index + 1]! - from === end - start) {
-        const shift = from - start;
-        let i = start;
-        while (i < end && buf[i] === STATIC_BYTES[i + shift]) i++;
-        if (i === end) return index;
-      }
+    if (STATIC_HASH[index] === hash && sameAt(STATIC_AT[2 * index]!, STATIC_AT[2 * index + 1]!, buf, start, end)) return index;
+    slot = (slot + 1) & 255;
+  }
+  return 0;
+}
+
+/** The entry that is this field, whose `fieldHash` is `hash`; 0 where there is none. */
+export function findStaticField(hash: number, nameBuf: Uint8Array, ns: number, ne: number, valueBuf: Uint8Array, vs: number, ve: number): number {
+  let slot = (hash ^ (hash >>> 16)) & 255;
+  for (let index = fieldSlots[slot]!; index !== 0; index = fieldSlots[slot]!) {
+    if (fieldHashes[index] === hash && sameAt(STATIC_AT[2 * index]!, STATIC_AT[2 * index + 1]!, nameBuf, ns, ne)) {
+      if (sameAt(STATIC_AT[2 * index + 1]!, STATIC_AT[2 * index + 2]!, valueBuf, vs, ve)) return index;
     }
     slot = (slot + 1) & 255;
   }
   return 0;
 }
 
+function sameAt(from: number, to: number, buf: Uint8Array, start: number, end: number): boolean {
+  if (to - from !== end - start) return false;
+  const shift = from - start;
+  for (let i = start; i < end; i++) if (buf[i] !== STATIC_BYTES[i + shift]) return false;
+  return true;
+}
+
 /** The entry of `name`'s run (as findStaticName gave it) whose value is buf[start, end); 0 where there is none. */
 export function findStaticValue(name: number, buf: Uint8Array, start: number, end: number): number {
   for (let index = name, last = name + STATIC_RUN[name]!; index < last; index++) {
-    const from = STATIC_AT[2 * index + 1]!;
-    if (STATIC_AT[2 * index + 2]! - from !== end - start) continue;
-    const shift = from - start;
-    let i = start;
-    while (i < end && buf[i] === STATIC_BYTES[i + shift]) i++;
-    if (i === end) return index;
+    if (sameAt(STATIC_AT[2 * index + 1]!, STATIC_AT[2 * index + 2]!, buf, start, end)) return index;
   }
   return 0;
 }

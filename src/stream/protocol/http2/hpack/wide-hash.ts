@@ -16,3 +16,8 @@ export function wideHash(buf: Uint8Array, start: number, end: number): number {
   h = Math.imul(h ^ rest, 0x85ebca6b);
   return h ^ (h >>> 13);
 }
+
+/** The key of a field in the look-ups of an encoder: `nameHash` is the `hashFolded` of its name. */
+export function fieldHash(nameHash: number, valueBuf: Uint8Array, vs: number, ve: number): number {
+  return Math.imul(wideHash(valueBuf, vs, ve) ^ nameHash, 0x85ebca6b);
+}
