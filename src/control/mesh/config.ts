@@ -171,7 +171,7 @@ function kindSchema(catalog: Catalog, kind: MeshKind, probes: readonly string[])
       route: given.route ?? defaultOf(routePart()),
     };
   });
-  return z.preprocess((value) => (value === true ? {} : value === false ? null : value), z.union([z.null(), checked])) as unknown as z.ZodType<MeshKindConfig | null, unknown>;
+  return z.preprocess((value) => (value === true ? {} : value === false ? null : value), checked.nullable()) as unknown as z.ZodType<MeshKindConfig | null, unknown>;
 }
 
 /** What the part is when nothing of it is said; what is wrong with that is told elsewhere. */

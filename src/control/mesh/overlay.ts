@@ -46,7 +46,7 @@ export function madeListeners(mesh: MeshConfig, catalog: Catalog, logs: readonly
       if (address === null) continue;
       const name = madeName(kind, side);
       const parsed = listenerSchema(catalog).parse({ name: 'made', address: showAddress(address), protocol: kinds[kind].protocol, routes: 'made' });
-      listeners.push({ ...finishListener(parsed, logs), name, routes: name });
+      listeners.push({ ...finishListener(parsed, logs, catalog), name, routes: name });
       routes.push({ ...routeTableSchema.parse({ name: 'made', routes: [] }), name });
     }
   }
@@ -82,10 +82,10 @@ export function withServices<C extends Meshed>(config: C, told: (kind: MeshKind)
     const own = config.mesh[kind];
     const services = own === null ? null : told(kind);
     if (own === null || services === null) continue;
-    const outbound = bySpecificity([...services.subscribed].map((service) => ({ service })));
+    const outbound = bySpecificity(kind, [...services.subscribed].map((service) => ({ service })));
     for (const { service } of outbound) clusters.push(serviceCluster(kind, own, service));
     add(listenerOf(config, config.mesh, kind, 'listener')!.routes, outbound.map(({ service }) => routeTo(kind, own, service, clusterName(kind, service))));
-    const inbound = bySpecificity([...services.published]);
+    const inbound = bySpecificity(kind, [...services.published]);
     for (const [name, app] of new Map(inbound.map(({ app }) => [appCluster(kind, app), app]))) clusters.push(clusterOfApp(own, name, app));
     add(listenerOf(config, config.mesh, kind, 'inbound')!.routes, inbound.map(({ service, app }) => routeTo(kind, own, service, appCluster(kind, app))));
   }
@@ -100,7 +100,8 @@ export function withServices<C extends Meshed>(config: C, told: (kind: MeshKind)
 const appCluster = (kind: MeshKind, app: Address): string => `${kind}:app@${showAddress(app)}`;
 
 /** Services that name a group or a version before those that name none, which match them too. */
-function bySpecificity<T extends { readonly service: ServiceKey }>(list: T[]): T[] {
+function bySpecificity<T extends { readonly service: ServiceKey }>(kind: MeshKind, list: T[]): T[] {
+  if (!kinds[kind].grouped) return list;
   const conditions = ({ service }: T): number => Number(isSaid(service.group)) + Number(isSaid(service.version));
   return list.sort((one, other) => conditions(other) - conditions(one));
 }
