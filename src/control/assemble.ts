@@ -274,7 +274,7 @@ export function assemble(schema: ConfigSchema, loaded: Loaded, catalog: Catalog,
 }
 
 function finish(kind: Kind, object: Parsed[Kind][number], logs: Config['access_log'], directory: string, catalog: Catalog): ObjectConfig {
-  if (kind === 'listeners') return finishListener(absoluteListener(object as ParsedListener, directory), logs);
+  if (kind === 'listeners') return finishListener(absoluteListener(object as ParsedListener, directory), logs, catalog);
   return kind === 'clusters' ? absoluteCluster(object as ClusterConfig, directory, catalog) : (object as ObjectConfig);
 }
 

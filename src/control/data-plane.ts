@@ -63,7 +63,7 @@ interface Served {
   captures: Captures;
   protocolKey: string;
   /** The version of the protocol in force. */
-  protocolFrom: ProtocolManifest | null;
+  protocolFrom: readonly ProtocolManifest[];
   /** Those of the filters, in their order. */
   chainFrom: readonly StreamFilterManifest[];
   state: ListenerState['state'];
@@ -198,7 +198,7 @@ export class DataPlane {
       logs: [],
       captures: new Captures(),
       protocolKey: '',
-      protocolFrom: null,
+      protocolFrom: [],
       chainFrom: [],
       state: 'starting',
       error: '',
@@ -251,9 +251,12 @@ export class DataPlane {
     if (isRaw(config)) return () => this.putLogs(served, config);
     if (table === undefined) throw new Error(`its route table ${config.routes} could not be built`);
     const protocolKey = JSON.stringify([config.protocol, config.options]);
-    const protocolFrom = this.protocolManifest(config.protocol);
-    const sameProtocol = served.message !== null && served.protocolKey === protocolKey && served.protocolFrom === protocolFrom;
-    const protocol = sameProtocol ? served.message!.protocol : this.make(protocolFrom, config.options);
+    const several = config.detect.length > 0;
+    const protocolFrom = (several ? config.detect : [config.protocol]).map((name) => this.protocolManifest(name));
+    const sameProtocol = served.message !== null && served.protocolKey === protocolKey && protocolFrom.every((manifest, i) => manifest === served.protocolFrom[i]);
+    const options = (name: string): unknown => (several ? (config.options as Record<string, unknown>)[name] : config.options);
+    const protocols = sameProtocol ? served.message!.protocols : protocolFrom.map((manifest) => this.make(manifest, options(manifest.name)));
+    const protocol = protocols[0]!;
     const chainKey = JSON.stringify(config.stream_filters);
     const chainFrom = config.stream_filters.map(({ type }) => this.filterManifest(type));
     const sameChain = chainKey === served.chainKey && chainFrom.every((manifest, i) => manifest === served.chainFrom[i]);
@@ -272,11 +275,17 @@ export class DataPlane {
         chain,
         captures: served.captures,
         logs: served.logs,
-        timeouts: { head: config.timeouts.head, idle: config.timeouts.idle ?? protocol.downstreamIdle },
-        requestIds: config.request_ids && protocol.requestIds,
+        protocols,
+        timeouts: { head: config.timeouts.head, idle: config.timeouts.idle ?? null, detect: config.detect_timeout },
+        requestIds: config.request_ids,
         tracer: this.tracing.of(protocol),
       };
-      if (served.message === null) served.message = new MessageListener(message, { stats: this.deps.stats, upstreams: this.upstreams, log: this.deps.log });
+      if (served.message === null) served.message = new MessageListener(message, {
+          stats: this.deps.stats,
+          upstreams: this.upstreams,
+          log: this.deps.log,
+          carry: (connection) => served.network.carry(connection),
+        });
       else served.message.update(message);
     };
   }

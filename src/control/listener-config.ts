@@ -1,11 +1,12 @@
 // How a listener is configured: what the network layer knows of it, and what becomes of its messages.
 import * as z from 'zod';
-import { flag, name, option, Refusal, scalar } from '../core/config/schema.js';
+import { duration, flag, name, option, optionMeta, Refusal, scalar } from '../core/config/schema.js';
 import type { Catalog } from '../core/manifest.js';
 import { nearest } from '../core/nearest.js';
 import { listenerShape } from '../network/config.js';
 import type { NetworkFilterManifest } from '../network/filter.js';
 import { type AccessLogConfig, accessLogSchema } from '../stream/access-log.js';
+import type { ProtocolManifest } from '../stream/protocol.js';
 import { type RouteTableConfig, routeTableSchema } from '../stream/route-config.js';
 import { decodeOptions, type Plugged, plugged } from './plugged.js';
 
@@ -16,8 +17,10 @@ export const RAW_PROTOCOLS = ['tcp', 'udp'] as const;
 function messageShape(catalog: Catalog) {
   const filter: z.ZodType<Plugged, unknown> = plugged(catalog, 'stream-filter');
   return {
-    protocol: option(protocolName(catalog), { doc: 'What clients speak: `tcp` or `udp` for bytes that are carried as they are, or a protocol, such as http1 or bolt. It is declared, never guessed.' }),
-    options: option(z.unknown(), { optional: true, doc: 'Options of the protocol.' }),
+    protocol: option(protocolName(catalog), { doc: 'What clients speak: `tcp` or `udp` for bytes that are carried as they are, a protocol, such as http1 or bolt, or several in a list, of which each connection is the first that fits its first bytes (or the one that TLS agreed on by ALPN); `auto` stands for all there are.' }),
+    options: option(z.unknown(), { optional: true, doc: 'Options of the protocol; with several protocols a map with the options of each under its name.' }),
+    detect_timeout: option(duration(3000, 1), { doc: 'With several protocols: time in which the first bytes of a connection have to tell which it is. Then it goes to `fallback`, or is closed. Default 3 s.' }),
+    fallback: option(name(), { optional: true, doc: 'With several protocols: name of the cluster that gets connections of none of them, as bytes. Default: they are closed.' }),
     routes: option(name(), { optional: true, doc: 'Name of the route table that decides what becomes of each message.' }),
     cluster: option(name(), { optional: true, doc: 'Name of the cluster that gets everything; short for a route table with this one route, or, for tcp and udp, for the filter that carries the bytes there.' }),
     lane: option(name(), { optional: true, doc: 'Name of the lane whose workers serve the listener. Default: all workers.' }),
@@ -27,15 +30,31 @@ function messageShape(catalog: Catalog) {
   };
 }
 
-/** `tcp`, `udp`, or a protocol of the catalog. */
+/** Every protocol of the catalog, in the order of their names. */
+export const AUTO = 'auto';
+
+/** `tcp`, `udp`, a protocol of the catalog, several of them, or `auto`. Several are decoded to their names joined by commas. */
 function protocolName(catalog: Catalog): z.ZodType<string, unknown> {
-  const known = (): string[] => [...RAW_PROTOCOLS, ...catalog.names('protocol')];
-  const expected = `one of ${known().join(', ')}`;
-  return scalar<string>({ expected, input: () => ({ type: 'string', anyOf: [{ enum: known() }, { pattern: '^\\$\\{.*\\}$' }] }) }, (value) => {
+  const known = (): string[] => [...RAW_PROTOCOLS, ...catalog.names('protocol'), AUTO];
+  const expected = `one of ${known().join(', ')}, or a list of protocols`;
+  const input = () => ({ anyOf: [{ type: 'string' as const, enum: known() }, { type: 'array' as const, items: { enum: catalog.names('protocol') } }, { type: 'string' as const, pattern: '^\\$\\{.*\\}$' }] });
+  const one = scalar<string>({ expected, input }, (value) => {
     if (typeof value === 'string' && known().includes(value)) return value;
-    const [near] = typeof value === 'string' ? nearest(value, known()) : [];
+    const list = typeof value === 'string' ? value.split(',').map((part) => part.trim()) : [];
+    const names = catalog.names('protocol');
+    const wrong = list.find((part) => !names.includes(part)) ?? (new Set(list).size < list.length ? 'each of them once' : undefined);
+    if (list.length > 1 && wrong === undefined) return list.join(',');
+    const [near] = typeof value === 'string' ? nearest(list.length > 1 ? (wrong ?? '') : value, known()) : [];
     return new Refusal(expected, near === undefined ? '' : `did you mean ${near}?`);
   });
+  const schema = z.preprocess((value) => (Array.isArray(value) && value.length > 0 && value.every((part) => typeof part === 'string') ? value.join(',') : value), one);
+  optionMeta.add(schema, { expected, input });
+  return schema as unknown as z.ZodType<string, unknown>;
+}
+
+/** The protocols that connections are told apart by; none where there is one, which is declared. */
+function detected(protocol: string, catalog: Catalog): readonly string[] {
+  return protocol === AUTO ? [...catalog.names('protocol')].sort() : protocol.includes(',') ? protocol.split(',') : [];
 }
 
 /** The schema of one listener. */
@@ -56,9 +75,16 @@ export function listenerSchema(catalog: Catalog) {
       refuse(['routes'], 'the name of a route table, or `cluster` with the name of a cluster');
     }
     checkCarriers(listener, catalog, refuse);
+    const detect = detected(protocol, catalog);
+    if (detect.length === 0 && listener.fallback !== undefined) refuse(['fallback'], 'nothing here: the protocol is declared', 'it is for several protocols');
+    let options: unknown = null;
+    if (detect.length > 0) options = optionsOfEach(detect, listener.options, catalog, context, refuse);
+    else if (!raw) options = decodeOptions(catalog.find('protocol', protocol)!, listener.options, ['options'], context);
     return {
       ...listener,
-      options: raw ? null : decodeOptions(catalog.find('protocol', protocol)!, listener.options, ['options'], context),
+      options,
+      detect,
+      fallback: listener.fallback ?? '',
       routes: listener.routes ?? '',
       cluster: listener.cluster ?? '',
       lane: listener.lane ?? '',
@@ -66,6 +92,19 @@ export function listenerSchema(catalog: Catalog) {
       access_log: listener.access_log ?? null,
     };
   });
+}
+
+/** The options of each of several protocols, by its name. */
+function optionsOfEach(names: readonly string[], given: unknown, catalog: Catalog, context: Parameters<typeof decodeOptions>[3], refuse: Refuse): Record<string, unknown> {
+  const map = (given ?? {}) as Record<string, unknown>;
+  const options: Record<string, unknown> = {};
+  if (typeof map !== 'object' || Array.isArray(map)) {
+    refuse(['options'], 'a map with the options of each protocol under its name');
+    return options;
+  }
+  for (const key of Object.keys(map)) if (!names.includes(key)) refuse(['options', key], `one of ${names.join(', ')}`, 'with several protocols options stand under the name of theirs');
+  for (const protocol of names) options[protocol] = decodeOptions(catalog.find('protocol', protocol)!, map[protocol], ['options', protocol], context);
+  return options;
 }
 
 type Refuse = (path: (string | number)[], expected: string, hint?: string) => void;
@@ -106,7 +145,8 @@ function impliedName(cluster: string): string {
 }
 
 /** A listener as it is served: with the access logs of all where it has none of its own, and a route table in any case. */
-export function finishListener(listener: ParsedListener, logs: readonly AccessLogConfig[]): ListenerConfig {
+export function finishListener(parsed: ParsedListener, logs: readonly AccessLogConfig[], catalog: Catalog): ListenerConfig {
+  const listener = { ...parsed, tls: parsed.tls === null || parsed.tls.alpn.length > 0 ? parsed.tls : { ...parsed.tls, alpn: alpnOf(parsed.detect.length > 0 ? parsed.detect : [parsed.protocol], catalog) } };
   const routes = isRaw(listener.protocol) ? '' : listener.cluster === '' ? listener.routes : impliedName(listener.cluster);
   return { ...listener, routes, access_log: listener.access_log ?? logs };
 }
@@ -114,4 +154,11 @@ export function finishListener(listener: ParsedListener, logs: readonly AccessLo
 /** The route table of a listener that names a cluster instead of one. */
 export function tableOfCluster(cluster: string): RouteTableConfig {
   return { ...routeTableSchema.parse({ name: cluster, routes: [{ name: cluster, cluster }] }), name: impliedName(cluster) };
+}
+
+/** What a listener with TLS offers where its configuration names nothing: the protocols it serves that have a name there. */
+function alpnOf(protocols: readonly string[], catalog: Catalog): string[] {
+  const names = protocols.map((protocol) => catalog.find<ProtocolManifest>('protocol', protocol)?.alpn ?? '');
+  // HTTP/2 first, since clients that know it prefer it, too.
+  return names.filter((alpn) => alpn !== '').sort((a, b) => Number(b === 'h2') - Number(a === 'h2'));
 }

@@ -51,6 +51,7 @@ export function referencesOf(object: Placed, catalog: Catalog): Reference[] {
   const found: Reference[] = [];
   if (listener.cluster !== '') found.push({ kind: 'clusters', name: listener.cluster, path: ['cluster'] });
   else if (listener.routes !== '') found.push({ kind: 'routes', name: listener.routes, path: ['routes'] });
+  if (listener.fallback !== '' && listener.fallback !== listener.cluster) found.push({ kind: 'clusters', name: listener.fallback, path: ['fallback'] });
   for (const key of ['network_filters', 'stream_filters'] as const) {
     const kind = key === 'network_filters' ? 'network-filter' : 'stream-filter';
     const filters: readonly Plugged[] = listener[key];

@@ -96,7 +96,8 @@ export function warningsOf(config: Config, placed: readonly Placed[], loaded: Lo
   for (const listener of config.listeners) {
     for (const name of graph.clustersOf(listener)) {
       const cluster = config.clusters.find((c) => c.name === name);
-      if (cluster === undefined || cluster.protocol === '' || cluster.protocol === listener.protocol || sameFamily(catalog, cluster.protocol, listener.protocol)) continue;
+      const spoken = listener.detect.length > 0 ? listener.detect : [listener.protocol];
+      if (cluster === undefined || cluster.protocol === '' || spoken.some((one) => cluster.protocol === one || sameFamily(catalog, cluster.protocol, one))) continue;
       const text = `cluster ${name} speaks ${cluster.protocol}, which protocol ${listener.protocol} of this listener cannot be carried to`;
       warn(find('listeners', listener.name), ['protocol'], text, 'its requests end with no-bridge');
     }

@@ -39,6 +39,8 @@ export interface ListenerConfig {
   readonly protocol: string;
   /** With tcp and udp: short for the filter that carries everything to this cluster; '' for none. */
   readonly cluster?: string | undefined;
+  /** The cluster that gets connections of none of several protocols, as bytes; '' for none. */
+  readonly fallback?: string | undefined;
   readonly tls?: ServerTlsConfig | null | undefined;
   readonly listener_filters?: readonly FilterConfig[] | undefined;
   readonly network_filters?: readonly FilterConfig[] | undefined;

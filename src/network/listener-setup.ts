@@ -11,6 +11,8 @@ export interface Setup {
   /** The filter that carries the bytes of connections; null where the stream layer does. */
   readonly tcp: NetworkFilter | null;
   readonly udp: NetworkFilter | null;
+  /** Carries connections whose bytes are of none of the protocols, where that is configured. */
+  readonly fallback: NetworkFilter | null;
   readonly tls: ServerTls | null;
   readonly maxAge: number;
   /** Filters by what they were made of. */
@@ -51,10 +53,22 @@ export function buildSetup(config: ListenerConfig, former: Setup | null, catalog
     gates: filters.filter(({ manifest }) => manifest.role === 'gate').map(({ instance }) => instance),
     tcp,
     udp,
+    fallback: fallbackOf(config, former, catalog, context, made),
     tls: tlsOf(config, former, context, secret),
     maxAge: config.max_connection_age ?? 0,
     made,
   };
+}
+
+function fallbackOf(config: ListenerConfig, former: Setup | null, catalog: Catalog, context: FilterContext, made: Map<string, NetworkFilter>): NetworkFilter | null {
+  if (config.fallback === undefined || config.fallback === '') return null;
+  const manifest = find<NetworkFilterManifest>(catalog, 'network-filter', carrierOf['tcp']!);
+  const key = `fallback ${config.fallback}`;
+  const kept = former?.made.get(key);
+  const filter = kept !== undefined && manifests.get(kept) === manifest ? kept : manifest.create(manifest.schema.parse({ cluster: config.fallback }), context);
+  manifests.set(filter, manifest);
+  made.set(key, filter);
+  return filter;
 }
 
 const manifests = new WeakMap<NetworkFilter, NetworkFilterManifest>();

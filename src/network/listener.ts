@@ -106,7 +106,7 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
   /** Connections, and sessions of datagrams, that are being carried. */
   get active(): number {
     let sessions = this.setup.udp?.active ?? 0;
-    let carried = this.setup.tcp?.active ?? 0;
+    let carried = (this.setup.tcp?.active ?? 0) + (this.setup.fallback?.active ?? 0);
     for (const filter of this.retired) {
       if (filter.receive !== undefined) sessions += filter.active ?? 0;
       else carried += filter.active ?? 0;
@@ -241,7 +241,7 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
   }
 
   private carriers(): NetworkFilter[] {
-    return [this.setup.tcp, this.setup.udp, ...this.retired].filter((filter) => filter !== null);
+    return [this.setup.tcp, this.setup.udp, this.setup.fallback, ...this.retired].filter((filter) => filter !== null);
   }
 
   /**
@@ -260,6 +260,7 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
     if (former.tls !== this.setup.tls) former.tls?.close();
     if (former.udp !== null && former.udp !== this.setup.udp) former.udp.close?.('listener-removed');
     if (former.tcp !== null && former.tcp !== this.setup.tcp) this.retired.add(former.tcp);
+    if (former.fallback !== null && former.fallback !== this.setup.fallback) this.retired.add(former.fallback);
     for (const filter of this.retired) if ((filter.active ?? 0) === 0) this.retired.delete(filter);
   }
 
@@ -357,6 +358,14 @@ export class Listener implements ConnectionOwner, Gatekeeper, DatagramEvents, De
       this.log.error({ listener: this.name, err: e }, 'a connection could not be taken over; it was closed');
       connection.close(true);
     }
+  }
+
+  /** Carries a connection of no known protocol as bytes, to the cluster that is configured for such ones; false where there is none. */
+  carry(connection: Connection): boolean {
+    const { fallback } = this.setup;
+    if (fallback === null) return false;
+    fallback.take!(connection);
+    return true;
   }
 
   lost(connection: Connection, stage: 'filters' | 'handshake', error: SluiceError | null): void {

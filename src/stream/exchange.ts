@@ -52,7 +52,7 @@ export class Exchange extends ExchangeUpstream {
     record.captureRequest(head, listener.captures);
     record.bytesIn = head.end - head.start;
     if (last) record.requestDone = record.start;
-    if (listener.requestIds) listener.identify(head, record);
+    if (listener.requestIds && protocol.requestIds) listener.identify(head, record);
     if (listener.tracer !== null) listener.tracer.begin(head, record);
     const chain = listener.chain;
     chain.users++;

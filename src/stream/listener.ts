@@ -9,6 +9,7 @@ import type { FilterChain } from './chain.js';
 import { headerName, type Head } from './head.js';
 import type { ClusterPools } from './pool/cluster-pools.js';
 import type { Upstreams } from './pool/upstreams.js';
+import { Detector } from './detect.js';
 import type { Protocol } from './protocol.js';
 import { type Captures, type ExchangeRecord, nextSequence } from './record.js';
 import type { RouteTable } from './router.js';
@@ -17,6 +18,9 @@ import type { Tracer } from './trace/tracer.js';
 
 /** How long an idle connection of a draining listener stays open for a request that is on its way, ms. */
 const DRAIN_IDLE_MS = 1000;
+
+/** Time for a connection to show which protocol it speaks, ms. */
+const DETECT_MS = 3000;
 
 const REQUEST_ID = headerName('x-request-id');
 
@@ -48,6 +52,11 @@ export class ListenerStats {
       stats.counter('sluice_listener_replies_total', 'Exchanges by the first digit of the HTTP-like status they ended with; none: no reply was possible.', { ...labels, status }));
   }
 
+  /** A connection of a listener of several protocols turned out to be one of them, `tcp` (carried as bytes) or `none`. */
+  detected(protocol: string): void {
+    this.stats.counter('sluice_listener_detected_total', 'Connections by the protocol that they were found to speak; none: closed.', { listener: this.name, protocol }).inc();
+  }
+
   finished(record: ExchangeRecord): void {
     const group = (record.status / 100) | 0;
     this.replies[group > 5 ? 5 : group]!.inc();
@@ -75,8 +84,11 @@ export interface MessageListenerConfig {
   readonly chain: FilterChain;
   readonly captures: Captures;
   readonly logs: readonly AccessLog[];
-  readonly timeouts: { readonly head: number; readonly idle: number };
-  /** Adds x-request-id to requests that bring none. */
+  /** ms; `idle` null: as the protocol has it. `detect`: for connections of several protocols to show which they are. */
+  readonly timeouts: { readonly head: number; readonly idle: number | null; readonly detect?: number };
+  /** Where several protocols are served, all of them in order; `protocol` is then the first. */
+  readonly protocols?: readonly Protocol[];
+  /** Adds x-request-id to requests that bring none, where the protocol has such headers. */
   readonly requestIds: boolean;
   /** Null where no traces are configured. */
   readonly tracer?: Tracer | null;
@@ -90,7 +102,8 @@ export class MessageListener {
   chain!: FilterChain;
   captures!: Captures;
   logs!: readonly AccessLog[];
-  timeouts!: { readonly head: number; readonly idle: number };
+  timeouts!: { readonly head: number; readonly idle: number | null; readonly detect?: number };
+  protocols: readonly Protocol[] = [];
   requestIds = false;
   tracer: Tracer | null = null;
   draining = false;
@@ -98,12 +111,15 @@ export class MessageListener {
   readonly sessions = new Set<Session>();
   private readonly upstreams: Upstreams;
   private readonly log: Log;
+  private readonly carrier: ((connection: Connection) => boolean) | undefined;
 
-  constructor(config: MessageListenerConfig, deps: { stats: Stats; upstreams: Upstreams; log: Log }) {
+  /** `carry` takes a connection that is to be carried as bytes; false where the listener does not do that. */
+  constructor(config: MessageListenerConfig, deps: { stats: Stats; upstreams: Upstreams; log: Log; carry?: (connection: Connection) => boolean }) {
     this.name = config.name;
     this.stats = new ListenerStats(deps.stats, config.name);
     this.upstreams = deps.upstreams;
     this.log = deps.log;
+    this.carrier = deps.carry;
     this.update(config);
   }
 
@@ -116,18 +132,44 @@ export class MessageListener {
     this.captures = config.captures;
     this.logs = config.logs;
     this.timeouts = config.timeouts;
+    this.protocols = config.protocols ?? [];
     this.requestIds = config.requestIds;
     this.tracer = config.tracer ?? null;
     if (former !== undefined && former !== config.chain) former.retire();
   }
 
   accept(connection: Connection): void {
-    const session = new Session(connection, this.protocol, 'server', this, null, this.timeouts.idle);
+    if (this.protocols.length < 2) {
+      this.open(connection, this.protocol);
+      return;
+    }
+    const agreed = Detector.byAlpn(connection, this.protocols);
+    if (agreed !== null) this.open(connection, agreed);
+    else connection.reader = new Detector(connection, this, this.protocols, this.timeouts.detect ?? DETECT_MS);
+  }
+
+  /** From now on the connection speaks this protocol. */
+  open(connection: Connection, protocol: Protocol): Session {
+    const session = new Session(connection, protocol, 'server', this, null, this.timeouts.idle ?? protocol.downstreamIdle);
     connection.reader = session;
     session.opened = true;
     this.sessions.add(session);
     this.stats.connections.inc();
+    if (this.protocols.length > 1) this.stats.detected(protocol.name);
     if (this.draining) session.drain();
+    return session;
+  }
+
+  /** Hands a connection of none of the protocols to the cluster for such ones; false where there is none. */
+  carry(connection: Connection): boolean {
+    if (this.carrier === undefined || !this.carrier(connection)) return false;
+    this.stats.detected('tcp');
+    return true;
+  }
+
+  undetected(connection: Connection): void {
+    this.stats.detected('none');
+    if (this.log.enabled('debug')) this.log.debug({ listener: this.name, client: connection.info.remoteAddress, bytes: connection.received }, 'a connection of none of the protocols was closed');
   }
 
   sessionClosed(session: Session): void {

@@ -134,6 +134,16 @@ export interface LocalReply {
   close: boolean;
 }
 
+/** How a connection goes on as another protocol than it began with. */
+export interface Upgrade {
+  /** Bytes of the request that asked for it; what follows is of the new protocol. */
+  readonly length: number;
+  /** Sent before anything else. */
+  readonly greeting: Uint8Array;
+  /** Hands the request that asked to a session of the new protocol. */
+  begin(codec: Codec, sink: CodecSink): void;
+}
+
 export interface Protocol {
   readonly name: string;
   /** How exchanges use connections unless the cluster says otherwise; `multiplex` also says that the codec tells several at once apart, by ids or by order. */
@@ -151,8 +161,13 @@ export interface Protocol {
   readonly stateful?: boolean;
   /** Protocols of one family carry the same messages: exchanges pass between them without a bridge (`http`: http1 and http2). */
   readonly family?: string;
-  /** Its name in TLS (ALPN), where a listener with several protocols lets clients choose. */
+  /** As ProtocolManifest.alpn. */
   readonly alpn?: string;
+  /**
+   * A connection whose first bytes are those of another protocol of the family may ask to go on as this one (h2c of HTTP/1.1). Answers
+   * how to; 'more' where the bytes tell too little yet; null: it does not ask, or not in a way that can be granted.
+   */
+  upgradeOf?(buf: Uint8Array, start: number, end: number): Upgrade | 'more' | null;
   /** Bytes that `match` needs at most before it answers yes or no. */
   readonly matchBytes: number;
   match(buf: Uint8Array, start: number, end: number): Match;
@@ -182,6 +197,8 @@ export interface ProtocolManifest extends Manifest {
   readonly kind: 'protocol';
   /** As Protocol.family, for what is checked before a protocol is made. */
   readonly family?: string;
+  /** Its name in TLS (ALPN): offered by listeners and clusters that serve it, and how listeners of several protocols tell clients apart. */
+  readonly alpn?: string;
   /** Options of a listener or cluster (`options:`), decoded by `schema`. */
   readonly schema: z.ZodType;
   create(options: unknown): Protocol;

@@ -82,7 +82,7 @@ export class Session extends SessionExchanges implements Reader, CodecSink, Dead
     if (this.pool !== null && this.pool.heartbeat.interval > 0 && this.beat === null) this.beat = new Heartbeat(this, this.pool.heartbeat);
   }
 
-  onBytes(connection: Connection, buf: Uint8Array, start: number, end: number): number {
+  onBytes(connection: Connection, buf: Uint8Array, start: number, end: number, _owned = false): number {
     const server = this.listener !== null;
     if (server) {
       if (decoding > 0) {

@@ -22,7 +22,7 @@ function table(yaml: string): RouteTableConfig {
 
 const route = (yaml: string): string => `name: t\nroutes:\n  - ${yaml.replaceAll('\n', '\n    ')}\n`;
 const matchOf = (yaml: string): MatchConfig => table(route(`cluster: c\nmatch:\n  ${yaml.replaceAll('\n', '\n  ')}`)).routes![0]!.match!;
-
+    assert.equal(route.timeout, undefined, "15 s where the protocol has no streams without an end");
 describe('a route table', () => {
   test('has the defaults of the design', () => {
     const [one] = table(route('cluster: app')).routes!;

@@ -108,9 +108,15 @@ export function clusterSchema(catalog: Catalog, tls: z.ZodType, probes: readonly
       pool: cluster.pool ?? null,
       health_check: cluster.health_check ?? null,
       heartbeat: cluster.heartbeat ?? null,
-      tls: cluster.tls ?? null,
+      tls: cluster.tls === undefined ? null : withAlpn(cluster.tls, catalog.find('protocol', cluster.protocol)),
     };
   });
+}
+
+/** Hosts with TLS speak HTTP/2 only when it is offered; other protocols need no word of theirs. */
+function withAlpn<T>(tls: T, protocol: (Manifest & { readonly alpn?: string }) | undefined): T {
+  const { alpn } = tls as { readonly alpn?: readonly string[] };
+  return protocol?.alpn !== 'h2' || alpn === undefined || alpn.length > 0 ? tls : { ...tls, alpn: ['h2'] };
 }
 
 /** A cluster as decoded; plain data, all times in ms. */

@@ -23,6 +23,7 @@ export const manifest: ProtocolManifest = {
   kind: 'protocol',
   name: NAME,
   family: 'http',
+  alpn: 'http/1.1',
   doc: 'HTTP/1.1 and HTTP/1.0: keep-alive, pipelining, chunked bodies and trailers, upgrades and CONNECT as tunnels.',
   schema,
   create(options: unknown): Http1 {

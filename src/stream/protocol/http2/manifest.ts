@@ -22,6 +22,7 @@ export const manifest: ProtocolManifest = {
   kind: 'protocol',
   name: NAME,
   family: 'http',
+  alpn: 'h2',
   doc: 'HTTP/2 over TLS (ALPN h2) or in clear (h2c), and what runs over it: gRPC with all kinds of streams, Triple.',
   schema,
   create(options: unknown): Http2 {

@@ -1,12 +1,13 @@
 // HTTP/2 as a protocol of listeners and clusters: how it is recognised, its codecs, and what gRPC over it needs.
 import { reasons, type ReasonCode } from '../../../core/reason.js';
 import { headerName, type Head } from '../../head.js';
-import { MATCH_MORE, MATCH_NO, MATCH_YES, type Codec, type Match, type Protocol, type Role } from '../../protocol.js';
+import { MATCH_MORE, MATCH_NO, MATCH_YES, type Codec, type Match, type Protocol, type Role, type Upgrade } from '../../protocol.js';
 import { Http2ClientCodec } from './client.js';
 import { PREFACE } from './frame.js';
 import { NAME, type Http2Head } from './head.js';
 import type { Http2Limits } from './send.js';
 import { Http2ServerCodec } from './server.js';
+import { upgradeOf } from './upgrade.js';
 
 const METHOD_NAME = headerName(':method');
 const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
@@ -38,6 +39,10 @@ export class Http2 implements Protocol {
     const n = Math.min(end - start, PREFACE.length);
     for (let i = 0; i < n; i++) if (buf[start + i] !== PREFACE[i]) return MATCH_NO;
     return n === PREFACE.length ? MATCH_YES : MATCH_MORE;
+  }
+
+  upgradeOf(buf: Uint8Array, start: number, end: number): Upgrade | 'more' | null {
+    return upgradeOf(buf, start, end);
   }
 
   codec(role: Role): Codec {
