@@ -8,10 +8,14 @@ import { setRandom } from '../../src/core/random.js';
 import { SluiceError } from '../../src/core/reason.js';
 import { buildFrame, buildHeaders } from '../../src/stream/protocol/bolt/frame.js';
 import { BoltProtocol } from '../../src/stream/protocol/bolt/protocol.js';
+import { DubboThriftProtocol } from '../../src/stream/protocol/dubbo-thrift/protocol.js';
 import { manifest } from '../../src/stream/protocol/http1/manifest.js';
+import { ThriftProtocol } from '../../src/stream/protocol/thrift/protocol.js';
 import { HoldFilter } from '../support/filters.js';
 import { FakeWire } from '../support/fake-wire.js';
 import { Lab, type LabOptions } from '../support/stream-lab.js';
+import * as thriftFrames from './thrift/frames.js';
+import { decodeAll as decodeThrift } from './thrift/recorder.js';
 
 const TIMEOUT = 1000;
 const STREAM_IDLE = 2000;
@@ -85,6 +89,24 @@ const bolt: Speech = {
   statusOf: (got) => (got.length < 20 ? 0 : got.readUInt16BE(10) === 0 ? 200 : got.readUInt16BE(10) === 7 ? 504 : 500),
 };
 
+/** Framed Thrift, plain over connections of its own and with Dubbo's header over shared ones. */
+function thriftSpeech(dubbo: boolean): Speech {
+  const make = (type: number, seqid: number, content: Buffer = Buffer.from([0])): Buffer => thriftFrames.frame({ type, seqid, content, dubbo: dubbo ? { id: BigInt(seqid) } : undefined });
+  const prefix = make(1, 1, Buffer.alloc(0)).length;
+  const numberOf = (sent: Buffer): number => decodeThrift(sent, { dubbo }).heads[0]?.seqid ?? sent.readInt32BE(prefix - 4);
+  return {
+    lab: (options) => new Lab({ protocol: dubbo ? new DubboThriftProtocol() : new ThriftProtocol(), ...options }),
+    request: (id) => make(1, id),
+    upload: (id) => pieces(make(1, id, LONG), prefix + 1),
+    upgrade: Buffer.alloc(0),
+    reply: (sent) => make(2, numberOf(sent)),
+    long: (sent) => pieces(make(2, numberOf(sent), LONG), prefix + 1),
+    switching: Buffer.alloc(0),
+    garbage: bytes('HTTP/1.1 400 Bad Request\r\n\r\n'),
+    statusOf: (got) => decodeThrift(got, { role: 'client', dubbo }).heads[0]?.status ?? 0,
+  };
+}
+
 /** What every phase in which nothing was answered has in common for a client that goes. */
 const gone = { 'client closes': ['downstream-closed', 'nothing'], 'client resets': ['downstream-reset', 'nothing'], 'client half-closes': ['downstream-closed', 'nothing'] } as const;
 const replying = { ...gone, 'host closes': ['reply-cut', 'cut'], 'host resets': ['reply-cut', 'cut'], 'host half-closes': ['reply-cut', 'cut'], 'time passes': ['stream-idle', 'cut'], 'drain ends': ['drain-deadline', 'cut'], 'host removed': ['host-removed', 'cut'] } as const;
@@ -111,6 +133,20 @@ const boltTable: Table = {
   waiting: { ...gone, 'host closes': ['upstream-closed', '500 kept'], 'host resets': ['upstream-reset', '500 kept'], 'host half-closes': ['upstream-closed', '500 kept'], 'host sends garbage': ['bad-reply', '500 kept'], 'time passes': ['request-timeout', '504 kept'], 'drain ends': ['drain-deadline', '500 closed'], 'host removed': ['host-removed', '500 kept'] },
   backoff: { ...gone, 'drain ends': ['drain-deadline', '500 closed'] },
   // Within a frame any byte is content, so there is no garbage.
+  'reply head': replying,
+  'reply half': replying,
+};
+
+/** An exception message for everything, with the status of its reason; the connection is kept wherever Bolt's is. */
+const uploading = { ...gone, 'client half-closes': ['bad-frame', '400 closed'], 'host closes': ['upstream-closed', '502 kept'], 'host resets': ['upstream-reset', '502 kept'], 'host half-closes': ['upstream-closed', '502 kept'], 'host sends garbage': ['bad-reply', '502 kept'], 'time passes': ['body-timeout', '408 kept'], 'drain ends': ['drain-deadline', '503 closed'], 'host removed': ['host-removed', '503 kept'] } as const;
+const thriftTable: Table = {
+  held: { ...gone, 'drain ends': ['drain-deadline', '503 closed'] },
+  queued: { ...gone, 'time passes': ['pool-timeout', '504 kept'], 'drain ends': ['drain-deadline', '503 closed'] },
+  connecting: { ...gone, 'host refuses': ['connect-refused', '503 kept'], 'time passes': ['request-timeout', '504 kept'], 'drain ends': ['drain-deadline', '503 closed'], 'host removed': ['host-removed', '503 kept'] },
+  'request head': uploading,
+  'request half': uploading,
+  waiting: { ...gone, 'host closes': ['upstream-closed', '502 kept'], 'host resets': ['upstream-reset', '502 kept'], 'host half-closes': ['upstream-closed', '502 kept'], 'host sends garbage': ['bad-reply', '502 kept'], 'time passes': ['request-timeout', '504 kept'], 'drain ends': ['drain-deadline', '503 closed'], 'host removed': ['host-removed', '503 kept'] },
+  backoff: { ...gone, 'drain ends': ['drain-deadline', '503 closed'] },
   'reply head': replying,
   'reply half': replying,
 };
@@ -271,7 +307,7 @@ function check(speech: Speech, phase: Phase, fault: Fault, [code, seen]: Outcome
   }
 }
 
-for (const [name, speech, table] of [['http1', http1, httpTable], ['bolt', bolt, boltTable]] as const) {
+for (const [name, speech, table] of [['http1', http1, httpTable], ['bolt', bolt, boltTable], ['thrift', thriftSpeech(false), thriftTable], ['dubbo-thrift', thriftSpeech(true), thriftTable]] as const) {
   describe(name, () => {
     for (const phase of phases) {
       const row = table[phase];
