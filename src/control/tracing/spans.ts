@@ -187,7 +187,7 @@ class Spans {
     }
     attributes['sluice.cluster'] = x.cluster;
     if (x.attempts.length > 1) attributes['sluice.attempts'] = x.attempts.length;
-    else this.withConnection(attributes, last);
+    this.withConnection(attributes, last);
     if (x.sofaNext !== '') attributes['sofa.rpc_id'] = x.sofaNext;
     const code = last.code !== '' ? last.code : failed(x.code) && reasons[x.code as ReasonCode].where === 'upstream' ? x.code : '';
     const wrong = failed(code) || x.status >= 400;
