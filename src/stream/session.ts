@@ -403,7 +403,9 @@ export class Session extends SessionExchanges implements Reader, CodecSink, Dead
       return;
     }
     const current = this.current;
-    if (current !== null && !this.currentIsReply) current.refuse(code, context);
+    // Nothing more comes of the requests that are not complete.
+    if (this.mixed !== null && this.mixed.size > 0) for (const exchange of [...this.mixed.values()]) exchange.refuse(code, context);
+    else if (current !== null && !this.currentIsReply) current.refuse(code, context);
     else this.refuse(id, code, context);
     if (this.closed) return;
     // What came before the fault is still answered.

@@ -95,7 +95,8 @@ export class Http2ClientCodec extends Http2Codec {
     const empty = (s.flags & NO_CONTENT) !== 0 || meaning.statusCode === 204 || meaning.statusCode === 304;
     if (empty) s.flags |= NO_CONTENT;
     else if (last && meaning.length > 0) return this.streamError(id, PROTOCOL_ERROR, 'a content-length without content', sink, 'bad-reply');
-    s.expected = meaning.length;
+    // Content of a reply that cannot have any would be taken for the next reply behind HTTP/1.
+    s.expected = empty ? 0 : meaning.length;
     s.flags |= REPLIED;
     if (last) this.remoteDone(s);
     sink.onReply(head, last);

@@ -12,7 +12,7 @@ import {
 import { HpackDecoder } from './hpack/decoder.js';
 import type { FieldBlock } from './hpack/field-block.js';
 import { CONNECTION_WINDOW, Http2Sender, type Http2Limits } from './send.js';
-import { LOCAL_DONE, NO_CONTENT, REMOTE_DONE, type Http2Stream } from './stream.js';
+import { LOCAL_DONE, REMOTE_DONE, type Http2Stream } from './stream.js';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -238,7 +238,7 @@ export abstract class Http2Codec extends Http2Sender implements Codec {
       return;
     }
     if (padding > 0) this.grant(null, s, padding);
-    if (s.expected >= 0 && (s.flags & NO_CONTENT) === 0) {
+    if (s.expected >= 0) {
       s.expected -= length - padding;
       if (s.expected < 0 || (ends && s.expected > 0)) {
         this.streamError(id, PROTOCOL_ERROR, 'content that is not as long as content-length says', sink);

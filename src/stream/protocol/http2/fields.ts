@@ -11,7 +11,7 @@ const METHOD_FIELD = name(':method');
 const PATH_FIELD = name(':path');
 const AUTHORITY_FIELD = name(':authority');
 const SCHEME_FIELD = name(':scheme');
-const STATUS_FIELD = name(':status');
+export const STATUS_FIELD = name(':status');
 const LENGTH_FIELD = name('content-length');
 const METHOD_NAME = headerName(':method');
 const PATH_NAME = headerName(':path');
@@ -115,16 +115,22 @@ export class Fields {
     this.bytes(key, 0, key.length, bytes, 0, bytes.length);
   }
 
+  /** A pseudo-header, whose value was checked where it was set. */
+  pseudo(field: Uint8Array, value: string): void {
+    const bytes = Buffer.from(value);
+    this.bytes(field, 0, field.length, bytes, 0, bytes.length);
+  }
+
   own(head: Http2Head): void {
     const { block, meaning, dropped } = head;
     const { bytes, at, count, never } = block;
     const request = meaning.purpose === AS_REQUEST;
     for (let i = 0; i < meaning.regular; i++) {
       const value = i === meaning.method ? head.newMethod : i === meaning.path ? head.newPath : i === meaning.authority ? head.newAuthority : i === meaning.scheme ? head.newScheme : i === meaning.status ? head.newStatus : null;
-      if (value !== null) this.text(block.name(i), value);
+      if (value !== null) this.pseudo(Buffer.from(block.name(i)), value);
       else this.bytes(bytes, at[2 * i]!, at[2 * i + 1]!, bytes, at[2 * i + 1]!, at[2 * i + 2]!);
     }
-    if (request && meaning.authority < 0 && head.newAuthority !== null) this.text(':authority', head.newAuthority);
+    if (request && meaning.authority < 0 && head.newAuthority !== null) this.pseudo(AUTHORITY_FIELD, head.newAuthority);
     for (let i = meaning.regular; i < count; i++) {
       if (dropped !== null && dropped[i] === 1) continue;
       if (request && i === meaning.host && head.newAuthority !== null) continue;

@@ -39,11 +39,16 @@ const TRAILERS_VALUE = Buffer.from('trailers');
 const GRPC_TYPE = Buffer.from('application/grpc');
 const CONNECT = Buffer.from('CONNECT');
 const HEAD = Buffer.from('HEAD');
+const STAR = Buffer.from('*');
 const repeatable = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'].map((method) => Buffer.from(method));
 
 /** 1: a byte that a field name may hold (RFC 9110 tokens without capitals). */
 const NAME_BYTE = new Uint8Array(256);
 for (const c of Buffer.from("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")) NAME_BYTE[c] = 1;
+
+/** 1: a byte that a method may hold: any of a token. */
+const TOKEN_BYTE = Uint8Array.from(NAME_BYTE);
+for (let c = 65; c <= 90; c++) TOKEN_BYTE[c] = 1;
 
 export class Meaning {
   readonly purpose: Purpose;
@@ -178,6 +183,7 @@ export class Meaning {
       const status = decimal(bytes, start, end);
       this.grpcStatus = status < 0 ? 2 : status;
     } else if (hash === HOST.hash && this.is(block, i, HOST)) {
+      if (this.host >= 0) return 'a second host field';
       this.host = i;
     } else if (hash === TE.hash && this.is(block, i, TE)) {
       if (!this.valueIs(i, TRAILERS_VALUE)) return 'a te field that is not "trailers"';
@@ -203,6 +209,10 @@ export class Meaning {
     }
     if (this.method < 0) return 'no :method';
     if (at[2 * this.method + 1] === at[2 * this.method + 2]) return 'an empty :method';
+    // Blanks would make another request of it where it goes on as HTTP/1.
+    for (let p = at[2 * this.method + 1]!; p < at[2 * this.method + 2]!; p++) if (TOKEN_BYTE[bytes[p]!] === 0) return `byte ${bytes[p]!} in :method`;
+    const named = this.authority >= 0 ? this.authority : this.host;
+    if (named >= 0) for (let p = at[2 * named + 1]!; p < at[2 * named + 2]!; p++) if (bytes[p]! <= 32 || bytes[p] === 127 || bytes[p] === 47 || bytes[p] === 64) return `byte ${bytes[p]!} in the authority`;
     this.connect = this.valueIs(this.method, CONNECT);
     if (this.connect && this.protocol < 0) {
       if (this.path >= 0 || this.scheme >= 0) return ':path or :scheme in a CONNECT';
@@ -212,7 +222,7 @@ export class Meaning {
     if (this.path < 0 || this.scheme < 0) return 'no :path or :scheme';
     const path = at[2 * this.path + 1]!;
     if (path === at[2 * this.path + 2]) return 'an empty :path';
-    if (bytes[path] !== 47 && bytes[path] !== 42) return 'a :path that does not begin with /';
+    if (bytes[path] !== 47 && !this.valueIs(this.path, STAR)) return 'a :path that does not begin with /';
     for (let p = path; p < at[2 * this.path + 2]!; p++) if (bytes[p]! <= 32 || bytes[p] === 127) return `byte ${bytes[p]!} in :path`;
     if (this.host >= 0 && this.authority >= 0 && !this.sameAuthority()) return 'a host field that differs from :authority';
     this.headMethod = this.valueIs(this.method, HEAD);

@@ -4,7 +4,7 @@ import { reasons, type ReasonCode } from '../../../core/reason.js';
 import { REQUEST, type Head } from '../../head.js';
 import type { CodecSink, LocalReply, ResetCode } from '../../protocol.js';
 import { Http2Codec, errorOf } from './codec.js';
-import { Fields } from './fields.js';
+import { Fields, STATUS_FIELD } from './fields.js';
 import {
   FLAG_END_STREAM, FRAME_HEAD, GOAWAY, NO_ERROR, PREFACE, PROTOCOL_ERROR, REFUSED_STREAM, STREAM_CLOSED, frameHead,
 } from './frame.js';
@@ -26,6 +26,8 @@ const trailersHead = new Http2Head();
 export class Http2ServerCodec extends Http2Codec {
   /** The last go-away named the last stream that is served: later ones are not. */
   private final = false;
+  /** Highest stream that the client opened, served or not. */
+  private highest = 0;
   private goingAway = false;
   private settingsSent = false;
 
@@ -80,7 +82,8 @@ export class Http2ServerCodec extends Http2Codec {
       return;
     }
     if ((id & 1) === 0) return this.connectionError(sink, PROTOCOL_ERROR, 'a client that opens a stream with an even id');
-    if (id <= this.lastStream) return this.onClosedStream(id, 'HEADERS', sink);
+    if (id <= this.highest) return this.onClosedStream(id, 'HEADERS', sink);
+    this.highest = id;
     // What comes behind the final go-away will be asked elsewhere.
     if (this.final) return;
     this.lastStream = id;
@@ -129,7 +132,13 @@ export class Http2ServerCodec extends Http2Codec {
   }
 
   protected isIdle(id: number): boolean {
-    return id > this.lastStream;
+    return id > this.highest || (id & 1) === 0;
+  }
+
+  protected override onClosedStream(id: number, what: string, sink: CodecSink): void {
+    // The rest of requests that came behind the final go-away.
+    if (this.final && id > this.lastStream && !this.isIdle(id)) return;
+    super.onClosedStream(id, what, sink);
   }
 
   protected onPeerReset(s: Http2Stream, _error: number, sink: CodecSink): void {
@@ -182,7 +191,7 @@ export class Http2ServerCodec extends Http2Codec {
     const empty = status === 204 || status === 304;
     const body = empty ? Buffer.alloc(0) : Buffer.from(reply.body as string);
     const fields = new Fields(this.encoder);
-    fields.text(':status', String(status));
+    fields.pseudo(STATUS_FIELD, String(status));
     if (reasons[reply.code].kind !== 'ok') fields.text('x-sluice-reason', reply.code);
     let typed = body.length === 0;
     for (const [name, value] of reply.headers) {
@@ -199,13 +208,16 @@ export class Http2ServerCodec extends Http2Codec {
     if (malformed) s.flags |= REMOTE_DONE;
     if (none) this.localDone(out, s);
     else this.sendData(out, s, body, 0, body.length, true);
-    if (malformed) this.writeReset(out, id, PROTOCOL_ERROR);
+    if (!malformed) return;
+    this.writeReset(out, id, PROTOCOL_ERROR);
+    // No window had room for all of the body: nothing may follow the reset.
+    if (s.id === id) this.forget(s);
   }
 
   /** A reply without content whose head is its trailers ("Trailers-Only" of gRPC over HTTP/2). */
   private localTrailers(out: Output, s: Http2Stream, reply: LocalReply): void {
     const fields = new Fields(this.encoder);
-    fields.text(':status', '200');
+    fields.pseudo(STATUS_FIELD, '200');
     fields.text('content-type', 'application/grpc');
     this.grpcFields(fields, reply.code, reasons[reply.code].kind === 'ok' ? grpcOfHttp(reply.status) : grpcOfReason(reply.code), typeof reply.body === 'string' ? reply.body : Buffer.from(reply.body).toString());
     for (const [name, value] of reply.headers) if (!framing.has(name.toLowerCase()) && name.toLowerCase() !== 'content-type') fields.text(name, value);
