@@ -1,4 +1,7 @@
 // What HPACK costs per header block: repeated blocks, blocks with values that never come again, both directions. `node build/bench/micro/hpack.js`
+//
+// Node 20 on a busy 2-core machine, ns: the same block again: decode 30, encode 20, encode with one more field 170; nine fields of which one
+// differs each time: decode 650, encode 700; Huffman decode 4 per character.
 import { Writer } from '../../src/core/bytes.js';
 import { HpackDecoder } from '../../src/stream/protocol/http2/hpack/decoder.js';
 import { HpackEncoder } from '../../src/stream/protocol/http2/hpack/encoder.js';
@@ -61,7 +64,9 @@ function encoding(name: string, blocks: readonly FieldBlock[], stateless = false
     let sum = 0;
     for (let left = n; left > 0; left--) {
       memory.pos = 0;
-      encoder.encode(memory, blocks[next]!);
+      const one = blocks[next]!;
+      if (blocks.length === DIFFERENT) one.encoded = false;
+      encoder.encode(memory, one);
       if (++next === blocks.length) next = 0;
       sum = (sum + memory.pos) | 0;
     }

@@ -87,7 +87,7 @@ export class HpackDecoder {
     if (n > MEMO_RAW || this.changed || fields.size > MEMO_DECODED) return fields.cut(this.over);
     const memo = (this.memo ??= new BlockMemo());
     if (!memo.wants(hash)) return fields.cut(this.over);
-    const block = fields.build(this.over);
+    const block = fields.build(this.over, true);
     memo.add(hash, buf, start, end, block, this.read);
     return block;
   }

@@ -40,7 +40,8 @@ export class EncoderTable {
       if (entries[at + 3] !== hash) continue;
       const name = entries[at]!;
       const value = entries[at + 1]!;
-      if (value - name === ne - ns && entries[at + 2]! - value === ve - vs && this.same(name, nameBuf, ns, ne) && this.same(value, valueBuf, vs, ve)) return position;
+      if (value - name !== ne - ns || entries[at + 2]! - value !== ve - vs) continue;
+      if (this.same(name, nameBuf, ns, ne) && this.same(value, valueBuf, vs, ve)) return position;
     }
   }
 

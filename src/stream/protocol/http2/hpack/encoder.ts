@@ -33,8 +33,8 @@ for (const name of ['authorization', 'cookie', 'proxy-authorization', 'set-cooki
 /**
  * Encodes the blocks of one connection in the order in which they are sent. A field is inserted into the table when it comes for the
  * second time, so that values that never come again (ids, traces) do not turn the table over. The table never evicts: when it has been
- * full for long it begins anew. Strings are written as they are: the Huffman code of a value took 3 to 4 times as long as its copy, some 13 ns per byte
- * saved, and costs the peer as much again.
+ * full for long it begins anew. Strings are written as they are: the Huffman code of a value took 3 to 4 times as long as its copy, some
+ * 13 ns per byte saved, and costs the peer about as much again.
  */
 export class HpackEncoder {
   private readonly shared: boolean;

@@ -153,10 +153,13 @@ export class FieldBlockBuilder {
     this.field(nameEnd, valueEnd, hashFolded(this.buf, this.pos, nameEnd), never);
   }
 
-  /** The block of what was added since `clear`, in memory of its own: right for blocks that are kept for long. */
-  build(tooLarge = false): FieldBlock {
+  /**
+   * The block of what was added since `clear`, copied. `own`: into memory of its own rather than a piece of Node's pool, for blocks that
+   * are kept for long and would keep the whole pool.
+   */
+  build(tooLarge = false, own = false): FieldBlock {
     const base = this.base;
-    const bytes = Buffer.allocUnsafeSlow(this.pos - base);
+    const bytes = own ? Buffer.allocUnsafeSlow(this.pos - base) : Buffer.allocUnsafe(this.pos - base);
     this.buf.copy(bytes, 0, base, this.pos);
     const at = this.at.slice(0, 2 * this.count + 1);
     if (base !== 0) for (let i = 0; i < at.length; i++) at[i]! -= base;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { hashFolded } from '../../../../../src/core/bytes.js';
 import { HpackDecoder } from '../../../../../src/stream/protocol/http2/hpack/decoder.js';
+import { HpackEncoder } from '../../../../../src/stream/protocol/http2/hpack/encoder.js';
 import type { FieldBlock } from '../../../../../src/stream/protocol/http2/hpack/field-block.js';
 import { blockOf, decode, fieldsOf, hex, indexed, integer, literal, refusal, sizeUpdate, string, type Field } from './blocks.js';
 
@@ -66,6 +67,13 @@ function plain({ bytes, at, hashes, never, size, count, tooLarge }: FieldBlock):
 }
 
 describe('HPACK decoder: memory', () => {
+  test('a connection without a block has no memory outside of two small objects', () => {
+    const before = process.memoryUsage().arrayBuffers;
+    const idle = Array.from({ length: 2000 }, () => [new HpackDecoder(), new HpackEncoder(true)]);
+    assert.ok(process.memoryUsage().arrayBuffers - before < 64 * 1024);
+    assert.equal(idle.length, 2000);
+  });
+
   test('blocks outlive those that follow, and what they were decoded from', () => {
     const decoders = [new HpackDecoder(), new HpackDecoder()];
     const kept: { block: FieldBlock; fields: readonly Field[] }[] = [];
