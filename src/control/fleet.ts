@@ -130,7 +130,11 @@ export class Fleet {
       member.version = message.version;
       member.listeners = message.listeners;
       member.problems = message.problems;
-      if (member.state === 'starting') member.state = 'running';
+      if (member.state === 'starting') {
+        member.state = 'running';
+        // What passed while it loaded its code is not held against it: its first tick may come half a second after this.
+        member.looks = 0;
+      }
       if (member.built !== null) member.built();
       else for (const problem of message.problems) this.deps.log.error({ worker: member.self }, problem);
     } else if (message.type === 'listeners') {

@@ -163,7 +163,8 @@ test('a worker that dies of an exception nobody caught is replaced', { timeout: 
 
 test('a worker that runs out of memory is replaced', { timeout: 90_000 }, async (t) => {
   const it = await setting(t, { NODE_OPTIONS: '--max-old-space-size=96' });
-  await survive(it, t, '/memory', /a worker failed.*memory/i, 25_000);
+  // On a busy machine it may spend so long in search of memory that it counts as standing still.
+  await survive(it, t, '/memory', /a worker failed.*memory|a worker stands still/i, 25_000);
 });
 
 test('a worker that loops while it drains does not hold up the end', { timeout: 60_000 }, async (t) => {
