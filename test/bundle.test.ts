@@ -25,6 +25,10 @@ describe('the bundles', { skip: existsSync('dist/.stamp') ? false : 'not built: 
     });
   }
 
+  test('worker.js loads no YAML: it reads no file before it serves', () => {
+    assert.deepEqual([...loadedWith('worker.js')].filter((file) => packagesIn(file).has('yaml')), []);
+  });
+
   test('hold these libraries in chunks', () => {
     const everywhere = readdirSync('dist').filter((name) => name.endsWith('.js')).flatMap((name) => [...packagesIn(name)]);
     for (const name of ['fastify', 'prom-client', 'zod', 'yaml', 'pino']) assert.ok(everywhere.includes(name), name);

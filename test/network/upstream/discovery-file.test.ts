@@ -57,7 +57,7 @@ describe('services in a file', { timeout: 30_000 }, () => {
     await until(() => addresses('b') === '10.0.0.5:80');
     assert.equal(addresses('a'), '10.0.0.1:80');
     assert.match(error('a'), /^.*\.yaml:2:6: services\.a\[0\]\.address: expected .*; the last good version stays in force$/);
-    assert.match(error('c'), /^.*\.yaml:3:\d+: services\.c\[0\]\.wieght: unknown key \(did you mean weight\?\)$/);
+    assert.match(error('c'), /^.*\.yaml:4:\d+: services\.c\[0\]\.wieght: unknown key \(did you mean weight\?\)$/);
     assert.equal(error('b'), '');
     write('services: {a: "host.example:80"}');
     await until(() => error('a').includes('expected an IP address'));

@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import * as z from 'zod';
 import { clock, now } from '../../../../core/clock.js';
 import { check, formatProblem, problemAt } from '../../../../core/config/check.js';
-import { type Loaded, loadText } from '../../../../core/config/load.js';
+import type { Loaded } from '../../../../core/config/load.js';
 import type { Problem } from '../../../../core/config/problem.js';
 import { hosts, type HostConfig, option } from '../../../../core/config/schema.js';
 import { isIP } from 'node:net';
@@ -114,9 +114,12 @@ export class FileRegistry implements Registry {
       // One that changes while it is read may be half written: it is read again at the next look.
       const after = await this.stamp();
       if (this.closed) return;
+      // Loaded only here: workers have every discovery in their catalog and read no file, and YAML is a third of what a start would load.
+      const { loadText } = await import('../../../../core/config/load.js');
+      if (this.closed) return;
       if (after === before) {
         this.seen = before;
-        this.take(text, failure);
+        this.take(text === null ? null : loadText(text, this.options.path), failure);
       }
     }
     if (this.closed) return;
@@ -134,10 +137,9 @@ export class FileRegistry implements Registry {
     }
   }
 
-  private take(text: string | null, failure: string): void {
+  private take(loaded: Loaded | null, failure: string): void {
     this.settled = true;
-    if (text === null) return this.refuse(failure);
-    const loaded = loadText(text, this.options.path);
+    if (loaded === null) return this.refuse(failure);
     const map = servicesOf(loaded.data);
     if (loaded.data === undefined || map === null) {
       const found = check(schema, loaded);
