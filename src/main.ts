@@ -1,14 +1,28 @@
 #!/usr/bin/env node
-// The command line, and the only place that ends the process. It imports nothing before it is needed: a proxy is to accept soon after exec.
+// The command line, and the only place that ends the process. It imports little before it is needed: a proxy is to accept soon after exec.
 import { existsSync, readFileSync } from 'node:fs';
+import * as nodeModule from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
+import { helpText, readArguments } from './control/command/arguments.js';
+import { DONE, MISUSED, writeAll } from './control/command/output.js';
 import { startThread } from './control/worker-thread.js';
 
 // Node would open its inspector.
 process.on('SIGUSR1', () => {});
 
+keepCompiled(fileURLToPath(new URL('.cache', import.meta.url)));
+
 const workerFile = new URL('./worker.js', import.meta.url);
+
+/**
+ * From 22.1 on, Node can keep what it compiled for the next start. The folder lies beside the bundle, where only those who may replace
+ * the bundle can write; where it cannot be made, nothing is kept. Worker threads learn of it by the environment.
+ */
+function keepCompiled(folder: string): void {
+  const { enableCompileCache } = nodeModule as { enableCompileCache?: (folder: string) => { readonly directory?: string } };
+  if (process.env['NODE_COMPILE_CACHE'] === undefined && enableCompileCache?.(folder).directory !== undefined) process.env['NODE_COMPILE_CACHE'] = folder;
+}
 
 /**
  * The first worker is started before anything else is loaded: it loads its code meanwhile, on another core where there is one. It does
@@ -24,8 +38,7 @@ function workerAhead(words: readonly string[]): Worker | undefined {
 async function main(words: readonly string[]): Promise<number | null> {
   const ahead = workerAhead(words);
   // Begun before the arguments are read: it is the longest part of a start.
-  const serverAhead = words[0] === 'start' ? import('./server.js') : undefined;
-  const [{ helpText, readArguments }, { DONE, MISUSED, writeAll }] = await Promise.all([import('./control/command/arguments.js'), import('./control/command/output.js')]);
+  const launchAhead = words[0] === 'start' ? import('./launch.js') : undefined;
   const to = { out: (text: string) => writeAll(1, text), err: (text: string) => writeAll(2, text), env: process.env };
   const command = readArguments(words);
   if ('misuse' in command) {
@@ -38,7 +51,7 @@ async function main(words: readonly string[]): Promise<number | null> {
   }
   switch (command.name) {
     case 'start': {
-      const [{ start }, { Server }, { log }] = await Promise.all([import('./control/command/start.js'), serverAhead ?? import('./server.js'), import('./core/log.js')]);
+      const { start, Server, log } = await (launchAhead ?? import('./launch.js'));
       return start(
         command,
         {
@@ -55,27 +68,25 @@ async function main(words: readonly string[]): Promise<number | null> {
       );
     }
     case 'check': {
-      const [{ check }, { catalog }] = await Promise.all([import('./control/command/check.js'), import('./catalog.js')]);
+      const { check, catalog } = await import('./commands.js');
       return check(command, catalog, to);
     }
     case 'explain': {
-      const { explain, explainAll } = await import('./core/explain.js');
-      const [{ isReasonCode }, { replyColumns }, { catalog }] = await Promise.all([import('./core/reason.js'), import('./stream/reply-columns.js'), import('./catalog.js')]);
+      const { explain, explainAll, isReasonCode, replyColumns, catalog } = await import('./commands.js');
       const [code] = command.operands;
       const known = code === undefined || isReasonCode(code.trim());
       (known ? to.out : to.err)(code === undefined ? explainAll() : explain(code, replyColumns(catalog)));
       return known ? DONE : MISUSED;
     }
     case 'call': {
-      const [{ call }, bolt] = await Promise.all([import('./control/command/call.js'), import('./stream/protocol/bolt/call.js')]);
-      const reply = (id: number) => new bolt.CallReply(id);
-      return call(command, { bolt: { frame: (request) => bolt.callFrame({ ...request, headers: [] }), reply } }, to);
+      const { call, callFrame, CallReply } = await import('./commands.js');
+      return call(command, { bolt: { frame: (request) => callFrame({ ...request, headers: [] }), reply: (id) => new CallReply(id) } }, to);
     }
     case 'wait':
     case 'drain':
     case 'stop': {
-      const remote = await import('./control/command/remote.js');
-      return remote[command.name](command, to);
+      const commands = await import('./commands.js');
+      return commands[command.name](command, to);
     }
   }
 }

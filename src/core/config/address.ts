@@ -24,7 +24,8 @@ export function parseAddress(value: unknown): Address | Refusal {
   const colon = value.lastIndexOf(':');
   const host = value.slice(0, Math.max(colon, 0));
   const digits = value.slice(colon + 1);
-  if (isIP(value) === 6) return new Refusal(ADDRESS, `an IPv6 address stands in brackets: ${/^\d+$/.test(digits) && isIP(host) === 6 ? `[${host}]:${digits}` : `[${value}]:80`}`);
+  // Two colons at least: the first address that is looked for as IPv6 costs milliseconds of a start.
+  if (value.indexOf(':') !== colon && isIP(value) === 6) return new Refusal(ADDRESS, `an IPv6 address stands in brackets: ${/^\d+$/.test(digits) && isIP(host) === 6 ? `[${host}]:${digits}` : `[${value}]:80`}`);
   if (colon === -1) return new Refusal(ADDRESS, isIP(value) !== 0 || HOST_NAME.test(value) ? `the port is missing: ${value}:80` : '');
   if (!/^\d+$/.test(digits)) return new Refusal(ADDRESS, 'the port must be a number');
   if (host.startsWith('[')) {

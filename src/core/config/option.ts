@@ -1,6 +1,9 @@
 // An option of the configuration: a zod schema that states default, unit and effect, and how it is written in a file.
 import * as z from 'zod';
 
+// zod compiles a function for each schema otherwise: a file is read once, and a start waits for it.
+z.config({ jitless: true });
+
 /** A fragment of JSON Schema. */
 export type JsonSchema = { readonly [key: string]: unknown };
 
