@@ -321,6 +321,26 @@ describe('started by a process of its own', () => {
     await finish(one, /^sluice_cluster_requests_total\{cluster="app"\} 2$/m);
   });
 
+  test('mesh.yaml leads calls of a service that was subscribed to the application that published it', async () => {
+    const [app, admin, mesh, inbound] = (await freePorts(4)) as [number, number, number, number];
+    const file = join(folder, 'mesh-app.yaml');
+    writeFileSync(file, `admin: 127.0.0.1:${admin}\nlisteners: [{name: e, address: "127.0.0.1:${app}", protocol: bolt, routes: e}]\nroutes: [{name: e, routes: [{terminal: echo}]}]\naccess_log: false\n`);
+    const echo = new Process(['start', '-c', file, '--workers', '1']);
+    started.push(echo);
+    await echo.until('errors', /admin +http/);
+    const one = await begin('mesh.yaml', { MESH: `127.0.0.1:${mesh}`, INBOUND: `127.0.0.1:${inbound}`, APP: `127.0.0.1:${app}`, ADVERTISE: `127.0.0.1:${inbound}` });
+    const tell = async (path: string, body: object): Promise<unknown> => JSON.parse((await http(mesh, path, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: JSON.stringify(body) })).text) as unknown;
+    const service = { serviceName: 'com.example.Any:1.0', protocolType: 'bolt', group: null };
+    assert.deepEqual(await tell('/configs/application', { appName: 'a' }), { success: true, errorMessage: '' });
+    assert.deepEqual(await tell('/services/publish', service), { success: true, errorMessage: '' });
+    assert.deepEqual(await tell('/services/subscribe', service), { success: true, errorMessage: '', serviceName: 'com.example.Any:1.0', datas: [`127.0.0.1:${one.port}?p=1&v=4.0`] });
+    const call = await run(['call', 'bolt', `127.0.0.1:${one.port}`, 'com.example.Any:1.0', 'go', 'text']);
+    assert.equal(call.code, 0, call.errors);
+    assert.match(call.output, /content: "text"/);
+    await one.process.until('output', /(.*com\.example\.Any:1\.0\.go" 200 .*\n){2}/);
+    await finish(one, /^sluice_mesh_services\{kind="sofa",role="subscribed"\} 1$/m);
+  });
+
   test('has been tried with every file', () => {
     assert.deepEqual([...tried].sort(), [...files].sort());
   });

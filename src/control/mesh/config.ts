@@ -97,8 +97,11 @@ interface Issues {
   addIssue(issue: { code: 'custom'; path?: (string | number)[]; params: { expected: string; hint?: string } }): void;
 }
 
-/** A part of a larger schema: decoded by the whole of it with what is fixed put in, its own issues told in place. */
-function partOf<T>(whole: z.ZodType<T, unknown>, fixed: readonly string[], given: Readonly<Record<string, unknown>>, shown: z.ZodType, expected: string): z.ZodType<T, unknown> {
+/**
+ * A part of a larger schema: decoded by the whole of it with what is fixed put in, its own issues told in place. Schemas are made when
+ * they are needed: most configurations have no mesh.
+ */
+function partOf<T>(whole: () => z.ZodType<T, unknown>, fixed: readonly string[], given: Readonly<Record<string, unknown>>, shown: () => z.ZodType, expected: string): z.ZodType<T, unknown> {
   const schema = z.unknown().transform((value, context): T => {
     const refuse = context as unknown as Issues & { issues: object[] };
     const map = value ?? {};
@@ -109,12 +112,12 @@ function partOf<T>(whole: z.ZodType<T, unknown>, fixed: readonly string[], given
     const taken = fixed.filter((key) => Object.hasOwn(map, key));
     for (const key of taken) refuse.addIssue({ code: 'custom', path: [key], params: { expected: 'nothing here: the mesh itself sets it' } });
     if (taken.length > 0) return z.NEVER;
-    const result = whole._zod.run({ value: { ...map, ...given }, issues: [] }, { async: false });
+    const result = whole()._zod.run({ value: { ...map, ...given }, issues: [] }, { async: false });
     if (result instanceof Promise) throw new Error('a schema of the configuration is asynchronous');
     for (const issue of result.issues) refuse.issues.push(issue);
     return result.issues.length > 0 ? z.NEVER : (result.value as T);
   });
-  optionMeta.add(schema, { expected, input: () => jsonSchemaPart(shown) });
+  optionMeta.add(schema, { expected, input: () => jsonSchemaPart(shown()) });
   return schema as unknown as z.ZodType<T, unknown>;
 }
 
@@ -122,19 +125,23 @@ function without(shape: Readonly<Record<string, z.ZodType>>, keys: readonly stri
   return z.strictObject(Object.fromEntries(Object.entries(shape).filter(([key]) => !keys.includes(key))));
 }
 
-function clusterPart(catalog: Catalog, protocol: string, probes: readonly string[]): z.ZodType<ClusterConfig, unknown> {
-  const whole = clusterSchema(catalog, clientTlsSchema(), probes);
-  const shape = (whole._zod.def.in as z.ZodObject).shape as Readonly<Record<string, z.ZodType>>;
-  return partOf<ClusterConfig>(whole as unknown as z.ZodType<ClusterConfig, unknown>, FIXED_CLUSTER, { name: 'service', protocol }, without(shape, FIXED_CLUSTER), 'a map of options of a cluster');
+type ClusterSchema = ReturnType<typeof clusterSchema>;
+
+function clusterPart(schema: () => ClusterSchema, protocol: string): z.ZodType<ClusterConfig, unknown> {
+  const shape = (): Readonly<Record<string, z.ZodType>> => (schema()._zod.def.in as z.ZodObject).shape as Readonly<Record<string, z.ZodType>>;
+  const whole = schema as unknown as () => z.ZodType<ClusterConfig, unknown>;
+  return partOf<ClusterConfig>(whole, FIXED_CLUSTER, { name: 'service', protocol }, () => without(shape(), FIXED_CLUSTER), 'a map of options of a cluster');
 }
 
 function routePart(): z.ZodType<RouteConfig, unknown> {
   const shape = (routeSchema as unknown as z.ZodObject).shape as Readonly<Record<string, z.ZodType>>;
-  return partOf<RouteConfig>(routeSchema as unknown as z.ZodType<RouteConfig, unknown>, FIXED_ROUTE, { cluster: 'service' }, without(shape, FIXED_ROUTE), 'a map of options of a route');
+  return partOf<RouteConfig>(() => routeSchema as unknown as z.ZodType<RouteConfig, unknown>, FIXED_ROUTE, { cluster: 'service' }, () => without(shape, FIXED_ROUTE), 'a map of options of a route');
 }
 
-function kindSchema(catalog: Catalog, kind: MeshKind, probes: readonly string[]): z.ZodType<MeshKindConfig | null, unknown> {
+function kindSchema(catalog: Catalog, kind: MeshKind, clusters: () => ClusterSchema): z.ZodType<MeshKindConfig | null, unknown> {
   const { protocol, ports, listenerDoc } = kinds[kind];
+  const cluster = clusterPart(clusters, protocol);
+  const route = routePart();
   const shape = z.strictObject({
     address: option(address(), { default: { host: '127.0.0.1', port: ports.http }, doc: `Where the SDK calls the mesh over HTTP; it has no access control, so keep it on loopback. Default 127.0.0.1:${ports.http}.` }),
     hosts: option(z.array(text()), { default: [], doc: 'Names, besides localhost and IP addresses, by which the SDK may call; others are refused, so that no web page reaches it under a name of its own.' }),
@@ -145,8 +152,8 @@ function kindSchema(catalog: Catalog, kind: MeshKind, probes: readonly string[])
     discovery: option(discoverySchema(catalog, []), { default: { type: 'memory' }, doc: 'Where services are found and published: a discovery that finds them by name. Default memory: this process.' }),
     wait: option(duration(3000), { doc: 'Time that a subscription waits for the discovery to know the service, before it is answered all the same. Default 3 s.' }),
     state: option(text(), { default: '', doc: 'File in which subscriptions and publications are kept, so that they outlive this process: the SDKs tell them once. Default: none.' }),
-    cluster: option(clusterPart(catalog, protocol, probes), { optional: true, doc: 'Options of the clusters that are made for services: timeouts, breaker, TLS, health checks, as those of `clusters`.' }),
-    route: option(routePart(), { optional: true, doc: 'Options of the routes that are made for services: timeout, retry, idempotent, headers, as those of `routes`.' }),
+    cluster: option(cluster, { optional: true, doc: 'Options of the clusters that are made for services: timeouts, breaker, TLS, health checks, as those of `clusters`.' }),
+    route: option(route, { optional: true, doc: 'Options of the routes that are made for services: timeout, retry, idempotent, headers, as those of `routes`.' }),
   });
   const checked = shape.transform((given, context): MeshKindConfig => {
     const refuse = (path: (string | number)[], expected: string, hint = ''): void => context.addIssue({ code: 'custom', path, params: { expected, hint } });
@@ -166,27 +173,23 @@ function kindSchema(catalog: Catalog, kind: MeshKind, probes: readonly string[])
       listener,
       inbound,
       advertise: given.advertise ?? null,
-      cluster: given.cluster ?? defaultOf(clusterPart(catalog, protocol, probes)),
-      appCluster: clusterSchema(catalog, clientTlsSchema(), probes).parse({ name: 'app', protocol, hosts: showAddress(given.app) }),
-      route: given.route ?? defaultOf(routePart()),
+      cluster: given.cluster ?? cluster.parse({}),
+      appCluster: clusters().parse({ name: 'app', protocol, hosts: showAddress(given.app) }),
+      route: given.route ?? route.parse({}),
     };
   });
   return z.preprocess((value) => (value === true ? {} : value === false ? null : value), checked.nullable()) as unknown as z.ZodType<MeshKindConfig | null, unknown>;
 }
 
-/** What the part is when nothing of it is said; what is wrong with that is told elsewhere. */
-function defaultOf<T>(schema: z.ZodType<T, unknown>): T {
-  const found = schema.safeParse({});
-  return found.success ? found.data : (null as T);
-}
-
 /** The schema of the section `mesh`; `probes` names the protocols that have a health check of their own. */
 export function meshSchema(catalog: Catalog, probes: readonly string[]) {
+  let made: ClusterSchema | undefined;
+  const clusters = (): ClusterSchema => (made ??= clusterSchema(catalog, clientTlsSchema(), probes));
   const about = (kind: MeshKind): string => `Endpoints for ${kinds[kind].what}: what it subscribes becomes routable, what it publishes is led to it. \`{}\` for all defaults; default: off.`;
   return z
     .strictObject({
-      sofa: option(kindSchema(catalog, 'sofa', probes), { optional: true, doc: about('sofa') }),
-      dubbo: option(kindSchema(catalog, 'dubbo', probes), { optional: true, doc: about('dubbo') }),
+      sofa: option(kindSchema(catalog, 'sofa', clusters), { optional: true, doc: about('sofa') }),
+      dubbo: option(kindSchema(catalog, 'dubbo', clusters), { optional: true, doc: about('dubbo') }),
     })
     .transform(({ sofa, dubbo }): MeshConfig => ({ sofa: sofa ?? null, dubbo: dubbo ?? null }));
 }

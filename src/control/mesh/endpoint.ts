@@ -10,7 +10,7 @@ const MAX_BODY = 1024 * 1024;
 /** One operation of an SDK: gets what the body holds, returns what is answered; throws MeshRefusal for what cannot be done. */
 export interface Operation {
   readonly path: string;
-  run(body: Readonly<Record<string, unknown>>): Promise<object>;
+  readonly run: (body: Readonly<Record<string, unknown>>) => Promise<object>;
 }
 
 export interface EndpointOptions {

@@ -112,7 +112,7 @@ export class Mesh {
     const key = kind.endpointKey;
     try {
       const endpoint = await startEndpoint(this.endpointOf(name, kind, config));
-      if (this.closed || kind.endpointKey !== key) return void (await endpoint.close());
+      if (this.closed || kind.endpointKey !== key) return await endpoint.close();
       kind.endpoint = endpoint;
       kind.error = '';
       own.info({ address: endpoint.address, calls: showAddress(kind.listener) }, 'applications may subscribe and publish');

@@ -84,7 +84,7 @@ function faultsOf(kind: MeshKind, config: MeshKindConfig, listeners: readonly Li
     if (address !== null) continue;
     const found = listeners.find((listener) => listener.name === name);
     if (found === undefined) faults.push({ path: [key], expected: 'there is no listener of this name', got: name, known: listeners.map((listener) => listener.name) });
-    else if (found.protocol !== protocol) faults.push({ path: [key], expected: `a listener with protocol ${protocol}; ${name} has ${found.protocol}`, got: name });
+    else if (found.protocol !== protocol && !found.detect.includes(protocol)) faults.push({ path: [key], expected: `a listener with protocol ${protocol}; ${name} has ${found.protocol}`, got: name });
     else if (found.cluster !== '') faults.push({ path: [key], expected: `a listener with routes; ${name} leads everything to cluster ${found.cluster}`, got: name });
   }
   const tables = (['listener', 'inbound'] as const).map((key) => listeners.find((listener) => listener.name === config[key].name)?.routes);

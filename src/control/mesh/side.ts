@@ -171,7 +171,7 @@ export class Side {
   /** Others are no longer to call the applications of this side. */
   async drain(): Promise<void> {
     this.draining = true;
-    await Promise.all([...this.published.values()].map((one) => one.publication?.withdraw()));
+    await Promise.all([...this.published.values()].flatMap((one) => (one.publication === null ? [] : [one.publication.withdraw()])));
   }
 
   async close(): Promise<void> {
@@ -185,7 +185,7 @@ export class Side {
 
   private accepts({ name }: ServiceKey, count: number): void {
     if (this.draining) throw new MeshRefusal('this process is draining');
-    if (name.length > 512 || /[\u0000-\u001f\u007f]/.test(name)) throw new MeshRefusal('the name of the service is too long or has control characters');
+    if (name.length > 512 || !/^\P{Cc}*$/u.test(name)) throw new MeshRefusal('the name of the service is too long or has control characters');
     if (count >= MAX_SERVICES) throw new MeshRefusal(`there are ${MAX_SERVICES} services already`);
   }
 

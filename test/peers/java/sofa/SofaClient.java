@@ -106,7 +106,7 @@ public final class SofaClient {
   }
 
   /** Threads that call one after the other, `calls` times altogether; each call takes its server `slow` ms. Counts by server, and by error, as JSON. */
-  private static String load(Hello hello, int threads, int calls, int slow) throws Exception {
+  static String load(Hello hello, int threads, int calls, int slow) throws Exception {
     Map<String, AtomicInteger> good = new ConcurrentHashMap<>();
     Map<String, AtomicInteger> bad = new ConcurrentHashMap<>();
     AtomicInteger begun = new AtomicInteger();

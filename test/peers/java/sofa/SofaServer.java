@@ -8,7 +8,7 @@ public final class SofaServer implements Hello {
   private final String name;
   private volatile String last = "";
 
-  private SofaServer(String name) {
+  SofaServer(String name) {
     this.name = name;
   }
 

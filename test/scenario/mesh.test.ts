@@ -1,0 +1,165 @@
+// Services that come and go while a real process serves: told by applications over HTTP, or written to a file.
+import assert from 'node:assert/strict';
+import { renameSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { serveHttp } from '../support/http.js';
+import { freePorts, start, until, type Sluice } from '../support/sluice.js';
+import { openBolt, serveBolt } from './bolt-peer.js';
+import { Load } from './load.js';
+
+interface ConfigState {
+  readonly wanted: number;
+  readonly running: number;
+  readonly effective: { readonly clusters: readonly { readonly name: string }[]; readonly routes: readonly { readonly name: string; readonly routes?: readonly unknown[] }[] };
+}
+
+const tell = async (port: number, path: string, body: object): Promise<Record<string, unknown>> => {
+  const reply = await fetch(`http://127.0.0.1:${port}${path}`, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: JSON.stringify(body) });
+  assert.equal(reply.status, 200);
+  return (await reply.json()) as Record<string, unknown>;
+};
+const subscribe = (port: number, serviceName: string) => tell(port, '/services/subscribe', { serviceName, protocolType: 'bolt', group: null });
+const unsubscribe = (port: number, serviceName: string) => tell(port, '/services/unsubscribe', { serviceName, protocolType: 'bolt', group: null });
+const publish = (port: number, serviceName: string, app: number) =>
+  tell(port, '/services/publish', { serviceName, protocolType: 'bolt', group: null, providerMetaInfo: { protocol: 'bolt', version: '4.0', serializeType: 'hessian2', appName: 'a', properties: { port: String(app) } } });
+const clusters = async (sluice: Sluice): Promise<string[]> => (await sluice.json<ConfigState>('/config')).effective.clusters.map((cluster) => cluster.name);
+
+/** Replaced as a whole, as deployments do. */
+function replace(file: string, text: string): void {
+  writeFileSync(`${file}.new`, text);
+  renameSync(`${file}.new`, file);
+}
+
+test('instances that a file adds and removes under load cost no call', { timeout: 90_000 }, async (t) => {
+  const served = [0, 0, 0];
+  const hosts = await Promise.all(
+    served.map((_, i) => serveHttp(t, (_request, response) => {
+      served[i]!++;
+      setTimeout(() => response.end('done'), 5 + 10 * i);
+    })),
+  );
+  const address = (i: number): string => `127.0.0.1:${hosts[i]!.port}`;
+  const [port] = await freePorts(1);
+  const sluice = await start(t, {
+    config: `
+access_log: false
+listeners: [{name: http, address: "127.0.0.1:${port}", protocol: http1, cluster: app}]
+clusters: [{name: app, discovery: {type: file, path: services.yaml, refresh: 20ms}}]
+`,
+    eager: true,
+  });
+  const file = sluice.file.replace(/[^/]+$/, 'services.yaml');
+  const found = async (): Promise<string> => (await sluice.json<{ hosts: { address: string }[] }[]>('/clusters'))[0]!.hosts.map((host) => host.address).join(',');
+  const have = async (list: string): Promise<void> => {
+    replace(file, `services:\n  app: "${list}"\n`);
+    await until(`the hosts are ${list}`, async () => (await found()) === list);
+  };
+  await sluice.ready();
+  assert.match((await sluice.json<{ lastError: string }[]>('/clusters'))[0]!.lastError, /^cannot read .*services\.yaml: ENOENT$/);
+  await have(address(0));
+  const load = new Load(t, { port: port!, lanes: 8 });
+  await load.more(50);
+  for (let round = 0; round < 3; round++) {
+    await have([0, 1, 2].map(address).join(','));
+    await load.more(60);
+    await have(address(1));
+    await load.more(60);
+    await have(`${address(2)},${address(0)}`);
+    await load.more(60);
+  }
+  replace(file, 'services:\n  app: "nonsense"\n');
+  await until('the reason is told', async () => (await sluice.json<{ lastError: string }[]>('/clusters'))[0]!.lastError.includes('the last good version stays in force'));
+  assert.equal(await found(), `${address(2)},${address(0)}`);
+  await load.more(50);
+  await load.stop();
+  assert.deepEqual(load.failures, []);
+  assert.ok(served.every((count) => count > 50), served.join(' '));
+  await until('nothing is in flight', async () => (await sluice.metric('sluice_cluster_active_requests')) === 0);
+});
+
+test('services come into force by the hundreds while calls run, and outlive a reading of the file', { timeout: 90_000 }, async (t) => {
+  const held: (() => void)[] = [];
+  const host = await serveBolt(t, (request, answer) => {
+    if (request.content.toString() === 'hold') held.push(() => answer('held'));
+    else answer(`done ${request.headers['service']}`);
+  });
+  const [mesh, out, inbound] = (await freePorts(3)) as [number, number, number];
+  const config = (more: string): string => `
+access_log: false
+listeners:
+  - {name: out, address: "127.0.0.1:${out}", protocol: bolt, routes: out}
+routes:
+  - name: out
+    routes:
+      - {match: {service: own}, direct_response: {status: 403}}
+      ${more}
+mesh: {sofa: {address: "127.0.0.1:${mesh}", listener: out, inbound: "127.0.0.1:${inbound}"}}
+`;
+  const sluice = await start(t, { config: config('') });
+  await publish(mesh, 'S:1.0', host.port);
+  assert.deepEqual((await subscribe(mesh, 'S:1.0'))['datas'], [`127.0.0.1:${out}?p=1&v=4.0`]);
+  const client = await openBolt(t, out);
+  assert.equal((await client.call('x', { service: 'S:1.0' })).content.toString(), 'done S:1.0');
+  assert.notEqual((await client.call('x', { service: 'other' })).status, 0, 'no route');
+  const slow = client.request('hold', { service: 'S:1.0' });
+  await until('the slow call is at its host', () => held.length === 1);
+
+  const before = (await sluice.json<ConfigState>('/config')).wanted;
+  const many = Array.from({ length: 400 }, (_, i) => `M${i}:1.0`);
+  for (const answer of await Promise.all(many.map((name) => subscribe(mesh, name)))) assert.equal(answer['success'], true);
+  const state = await sluice.json<ConfigState>('/config');
+  assert.ok(state.wanted - before < 100, `${state.wanted - before} changes for 400 subscriptions`);
+  assert.equal(state.running, state.wanted);
+  assert.equal((await clusters(sluice)).length, 402);
+  assert.equal((await client.call('x', { service: 'S:1.0' })).content.toString(), 'done S:1.0');
+  const missing = await client.call('x', { service: 'M7:1.0' });
+  assert.notEqual(missing.status, 0, 'routed, and without a host');
+  assert.equal(await sluice.metric('sluice_listener_reasons_total', 'reason="no-host"'), 1);
+
+  replace(sluice.file, `admin: {address: ${sluice.admin}}\n${config('- {match: {service: late}, direct_response: {status: 404}}')}`);
+  assert.equal((await fetch(`http://${sluice.admin}/reload`, { method: 'POST' })).status, 200);
+  const after = await sluice.json<ConfigState>('/config');
+  assert.equal(after.effective.routes.find((table) => table.name === 'out')!.routes!.length, 403);
+  assert.equal((await client.call('x', { service: 'S:1.0' })).content.toString(), 'done S:1.0');
+
+  await Promise.all([...many, 'S:1.0'].map((name) => unsubscribe(mesh, name)));
+  assert.deepEqual(await clusters(sluice), [`sofa:app@127.0.0.1:${host.port}`]);
+  held[0]!();
+  assert.equal((await client.reply(slow)).content.toString(), 'held', 'the call that ran while its route went');
+  assert.notEqual((await client.call('x', { service: 'S:1.0' })).status, 0);
+  assert.equal(await sluice.metric('sluice_mesh_services', 'role="subscribed"'), 0);
+  await until('nothing is in flight', async () => (await sluice.metric('sluice_cluster_active_requests')) === 0);
+});
+
+test('an address of the mesh that is taken stops the start, with its name', { timeout: 60_000 }, async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  t.after(() => taken.close());
+  const { port } = taken.address() as { port: number };
+  const [out, inbound] = await freePorts(2);
+  const sluice = await start(t, { config: `mesh: {sofa: {address: "127.0.0.1:${port}", listener: "127.0.0.1:${out}", inbound: "127.0.0.1:${inbound}"}}`, eager: true });
+  assert.equal(await sluice.exited, 1);
+  assert.match(sluice.stderr, new RegExp(`mesh\\.sofa cannot listen on 127\\.0\\.0\\.1:${port}: EADDRINUSE`));
+});
+
+test('a process that drains is withdrawn first: others stop calling it before it ends', { timeout: 60_000 }, async (t) => {
+  const held: (() => void)[] = [];
+  const host = await serveBolt(t, (_request, answer) => void held.push(() => answer('held')));
+  const [mesh, out, inbound] = (await freePorts(3)) as [number, number, number];
+  const sluice = await start(t, { config: `mesh: {sofa: {address: "127.0.0.1:${mesh}", listener: "127.0.0.1:${out}", inbound: "127.0.0.1:${inbound}"}}` });
+  await publish(mesh, 'S:1.0', host.port);
+  await subscribe(mesh, 'S:1.0');
+  const client = await openBolt(t, out);
+  const slow = client.request('hold', { service: 'S:1.0' });
+  await until('the call is at its host', () => held.length === 1);
+  assert.equal((await fetch(`http://${sluice.admin}/drain`, { method: 'POST' })).status, 202);
+  const { published } = (await (await fetch(`http://127.0.0.1:${mesh}/services`)).json()) as { published: { published: boolean }[] };
+  assert.equal(published[0]!.published, false);
+  assert.equal((await subscribe(mesh, 'T:1.0'))['success'], false);
+  held[0]!();
+  assert.equal((await client.reply(slow)).content.toString(), 'held');
+  client.raw.end();
+  assert.equal(await sluice.exited, 0);
+});
