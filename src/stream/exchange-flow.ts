@@ -47,9 +47,17 @@ export abstract class ExchangeFlow extends ExchangeState {
     const up = this.up;
     const down = this.down;
     const { behind } = down;
-    if (up === null || !up.flow) {
+    if (up === null) {
+      // A terminal hears of room by its own way.
+      if (behind) {
+        down.tooFarBehind();
+        down.tell(this as unknown as Exchange);
+      }
+      return;
+    }
+    if (!up.flow) {
       if (behind) this.pushBack();
-      else if (up !== null && down.flow && down.codec.stalled!(this.downId)) {
+      else if (down.flow && down.codec.stalled!(this.downId)) {
         this.pausedUp = true;
         up.connection.pause(PAUSE_PEER);
       }
@@ -95,9 +103,13 @@ export abstract class ExchangeFlow extends ExchangeState {
         const owed = this.owedUp;
         this.owedUp = 0;
         if (owed > 0 && up !== null && !up.closed) up.codec.credit!(up.connection, this.upId, owed);
+        if (up === null) this.roomForTerminal();
       }
     }
   }
+
+  /** The client has room again for the reply of a terminal. */
+  protected roomForTerminal(): void {}
 
   private resumeDown(): void {
     if (!this.pausedDown) return;

@@ -256,6 +256,7 @@ export abstract class ExchangeState implements DeadlineOwner {
       if (this.retryCounted) cluster.breaker.releaseRetry();
       cluster.stats.request_seconds.record(time - record.start);
     }
+    this.streamEnds();
     const early = !this.requestDone && !this.oneway;
     const listener = this.listener;
     const chain = this.chain;
@@ -269,6 +270,9 @@ export abstract class ExchangeState implements DeadlineOwner {
     this.recycle();
     down.replied(close || (early && down.protocol.pool !== 'multiplex'), time);
   }
+
+  /** A terminal that took the exchange as a stream hears of its end. */
+  protected streamEnds(): void {}
 
   protected runDone(filter: StreamFilter): void {
     try {

@@ -3,7 +3,7 @@ import { now, turnNow } from '../core/clock.js';
 import type { ReasonCode, ReasonContext } from '../core/reason.js';
 import { PAUSE_HOLD } from '../network/connection.js';
 import { Gather } from './body.js';
-import { ExchangeUpstream } from './exchange-upstream.js';
+import { ExchangeTerminal, MAX_TERMINAL_BODY } from './exchange-terminal.js';
 import { CONTINUE, HOLD, type StreamFilter } from './filter.js';
 import { ALONE, BOUND, ONEWAY, SHARED, type Head } from './head.js';
 import { ListHead } from './list-head.js';
@@ -11,21 +11,17 @@ import type { MessageListener } from './listener.js';
 import type { Headers } from './local-reply.js';
 import { CLUSTER, DONE, HOST, POOL, REPLY, REPLY_FILTERS, REQUEST_BODY, REQUEST_FILTERS, ROUTE, ROUTE_FILTERS, SEND, WAIT } from './phases.js';
 import { NOTE_TUNNEL } from './record.js';
-import { REDIRECT, TERMINAL, TO_CLUSTER, TO_WEIGHTED, type Route, type TerminalAction } from './route.js';
+import { REDIRECT, TERMINAL, TO_CLUSTER, TO_WEIGHTED, type Route } from './route.js';
 import type { Session } from './session.js';
-import type { Terminal } from './terminal.js';
 
 export { PHASES, type Phase } from './phases.js';
 
 /** Most bytes of a request that are kept while an exchange is held or waits: what was on its way when its connection was paused. */
 const MAX_HELD = 1024 * 1024;
-/** Most bytes of a body that a terminal gets. */
-const MAX_TERMINAL_BODY = 4 * 1024 * 1024;
 /** Timeout of a request that a host originates, ms; there is no route to say another. */
 const REVERSE_TIMEOUT = 15_000;
 /** What the largest header block of a protocol can hold (Bolt), for the message only. */
 const MAX_EDITED = 65_535;
-const EMPTY = Buffer.alloc(0);
 
 const free: Exchange[] = [];
 const MAX_FREE = 4096;
@@ -34,7 +30,7 @@ export function takeExchange(): Exchange {
   return free.pop() ?? new Exchange();
 }
 
-export class Exchange extends ExchangeUpstream {
+export class Exchange extends ExchangeTerminal {
   // === the request comes in
 
   begin(down: Session, listener: MessageListener, head: Head, last: boolean): void {
@@ -247,6 +243,7 @@ export class Exchange extends ExchangeUpstream {
     const action = this.route!.action;
     if (action.kind === TO_CLUSTER || action.kind === TO_WEIGHTED) return true;
     if (action.kind === TERMINAL) {
+      if (this.openTerminal()) return false;
       if (!this.requestDone) {
         this.keepRequest();
         return false;
@@ -260,16 +257,6 @@ export class Exchange extends ExchangeUpstream {
       this.answerByRoute(action.status, action.body.render(this), [['content-type', action.contentType]]);
     }
     return false;
-  }
-
-  protected runTerminal(): void {
-    const head = this.requestHead!;
-    const body = head.whole ? head.bodyBuf.subarray(head.bodyStart, head.bodyEnd) : this.body === null ? EMPTY : this.body.take();
-    this.phase = WAIT;
-    this.record.beginAttempt('in-process', this.record.start, false);
-    const terminal = (this.route!.action as TerminalAction).terminal as Terminal | undefined;
-    if (terminal === undefined) this.fail('internal', { detail: 'the terminal of the route is not loaded' });
-    else terminal.handle(this, head, body);
   }
 
   protected findCluster(): boolean {
@@ -318,6 +305,7 @@ export class Exchange extends ExchangeUpstream {
     this.moved++;
     if (last) this.requestEnded();
     if (this.replyDone) return;
+    if (this.terminalData(buf, start, end, last)) return;
     const gathering = this.phase === REQUEST_BODY || (this.phase === CLUSTER && this.route?.action.kind === TERMINAL);
     if (gathering) {
       this.gather(buf, start, end, this.chain!.requestBody?.whole ? this.chain!.requestBody.limit : MAX_TERMINAL_BODY);
@@ -349,6 +337,7 @@ export class Exchange extends ExchangeUpstream {
     if (this.phase === DONE || this.replyDone) return;
     this.moved++;
     this.requestEnded();
+    if (this.terminalEnd()) return;
     if (this.phase === REQUEST_BODY || (this.phase === CLUSTER && this.route?.action.kind === TERMINAL)) {
       this.run();
       return;
@@ -363,14 +352,9 @@ export class Exchange extends ExchangeUpstream {
     if (this.timeoutMs > 0 && !this.replyStarted && !this.wholeTimeout) this.armTimeout(this.timeoutMs);
   }
 
-  protected gather(buf: Uint8Array, start: number, end: number, limit: number): void {
-    if (this.body === null) this.body = new Gather();
-    if (!this.body.add(buf, start, end, limit)) this.fail('body-too-large', { limit });
-  }
-
   // === the reply comes back
 
-  onReply(session: Session, head: Head, last: boolean): void {
+  onReply(session: Session | null, head: Head, last: boolean): void {
     if (head.interim) {
       if (!this.replyStarted) this.down.codec.encodeReply(this.down.connection, head, this.downId, false);
       return;
@@ -384,7 +368,7 @@ export class Exchange extends ExchangeUpstream {
     if (policy !== null && policy.byStatus && this.replay.usable && policy.onStatus(head.status, this.attempts, this.idempotent || route!.idempotent) && this.mayRetry()) {
       this.countReply(head.status);
       record.endAttempt('', '', time, head.status);
-      this.dropUpstream(session, last);
+      this.dropUpstream(session!, last);
       this.retry(policy.delay(this.attempts));
       return;
     }
@@ -537,7 +521,7 @@ export class Exchange extends ExchangeUpstream {
     if (!down.closed && down.behind) down.tooFarBehind();
   }
 
-  onReplyData(session: Session, buf: Uint8Array, start: number, end: number, last: boolean): void {
+  onReplyData(session: Session | null, buf: Uint8Array, start: number, end: number, last: boolean): void {
     if (this.phase === DONE) return;
     this.moved++;
     if (last) this.replyDone = true;
@@ -546,10 +530,10 @@ export class Exchange extends ExchangeUpstream {
       if (this.replyBody === null) this.replyBody = new Gather();
       if (!this.replyBody.add(buf, start, end, gathering ? this.chain!.replyBody!.limit : MAX_HELD)) {
         this.replyStarted = false;
-        this.fail('reply-too-large', { host: session.pool?.host.address, limit: this.replyBody.size });
+        this.fail('reply-too-large', { host: session?.pool?.host.address, limit: this.replyBody.size });
         return;
       }
-      if (gathering) this.replyGathered(session, end - start);
+      if (gathering && session !== null) this.replyGathered(session, end - start);
       if (last && gathering && this.runReplyBody()) this.sendReplyHead();
       return;
     }
@@ -575,7 +559,7 @@ export class Exchange extends ExchangeUpstream {
     this.replyMoved(end - start);
   }
 
-  onReplyTrailers(_session: Session, head: Head): void {
+  onReplyTrailers(_session: Session | null, head: Head): void {
     if (this.phase === DONE) return;
     this.replyDone = true;
     this.moved++;

@@ -1,7 +1,7 @@
 // B3 of Zipkin, in one header (b3) and in several (x-b3-*): https://github.com/openzipkin/b3-propagation
 import { HeaderName, headerName, type Head } from '../head.js';
-import { type Decision, type Format, NONE, SAMPLED, type TraceContext, UNDECIDED, undecided, UNSAMPLED } from './context.js';
-import { fractionOf, isId } from './ids.js';
+import { type Decision, type Format, isUndecided, NONE, SAMPLED, type TraceContext, UNSAMPLED } from './context.js';
+import { isId } from './ids.js';
 
 const DASH = 0x2d;
 const ZERO = 0x30;
@@ -28,10 +28,7 @@ class B3Single implements Format {
     if (end - s === 1) return decisionOf(b[s]!);
     const span = this.spanAt(b, s, end);
     if (span < 0) return NONE;
-    if (span + 16 === end) {
-      undecided.fraction = fractionOf(b, s, span - 1);
-      return UNDECIDED;
-    }
+    if (span + 16 === end) return isUndecided(b, s, span - 1);
     if (b[span + 16] !== DASH || (span + 18 !== end && b[span + 18] !== DASH)) return NONE;
     return decisionOf(b[span + 17]!);
   }
@@ -99,8 +96,7 @@ class B3Multi implements Format {
       }
     }
     if (!this.hasIds(head) || !head.find(this.traceId)) return NONE;
-    undecided.fraction = fractionOf(head.vbuf, head.vstart, head.vend);
-    return UNDECIDED;
+    return isUndecided(head.vbuf, head.vstart, head.vend);
   }
 
   private isDebug(head: Head): boolean {

@@ -8,8 +8,15 @@ export const SAMPLED = 2;
 export const UNDECIDED = 3;
 export type Decision = typeof NONE | typeof UNSAMPLED | typeof SAMPLED | typeof UNDECIDED;
 
-/** Set together with UNDECIDED: where the trace id stands from 0 up to 1 (`fractionOf`), so that all proxies on the way decide the same. */
-export const undecided = { fraction: 0 };
+/** Set together with UNDECIDED: where the trace id lies, of which all proxies on the way draw the same number (`fractionOf`). */
+export const undecided = { buf: Buffer.alloc(0) as Uint8Array, start: 0, end: 0 };
+
+export function isUndecided(buf: Uint8Array, start: number, end: number): Decision {
+  undecided.buf = buf;
+  undecided.start = start;
+  undecided.end = end;
+  return UNDECIDED;
+}
 
 /**
  * One way to write a trace into the headers of a message, with the names as one protocol has them.

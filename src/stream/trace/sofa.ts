@@ -2,8 +2,8 @@
 import { equalAt } from '../../core/bytes.js';
 import { clock } from '../../core/clock.js';
 import { headerName, type Head, type HeaderName } from '../head.js';
-import { type Decision, type Format, NONE, SAMPLED, type TraceContext, UNDECIDED, undecided } from './context.js';
-import { derivedSpanId, fractionOf, ownNumber, traceIdOf } from './ids.js';
+import { type Decision, type Format, isUndecided, NONE, SAMPLED, type TraceContext } from './context.js';
+import { derivedSpanId, ownNumber, traceIdOf } from './ids.js';
 
 /**
  * Two layouts are in use (SOFARPC 5.13, RpcSofaTracer and SofaRpcSerialization). From 5.1 on: one header of pairs,
@@ -21,33 +21,48 @@ import { derivedSpanId, fractionOf, ownNumber, traceIdOf } from './ids.js';
  * `sample=false` decides nothing: SOFARPC says so of every call unless somebody gave its tracer a sampler.
  */
 const PAIRS = headerName('new_rpc_trace_context');
-const TRACE = Buffer.from('tcid');
-const CALL = Buffer.from('spid');
-const SAMPLE = Buffer.from('sample');
+const TRACE = Buffer.from('tcid=');
+const CALL = Buffer.from('spid=');
+const SAMPLE = Buffer.from('sample=');
+const AND = 0x26;
 
 /** Trace ids and rpcIds that are longer count as absent. */
 const MAX_ID = 128;
 /** Pairs that are longer are forwarded as they came. */
 const MAX_PAIRS = 8192;
 
-// The value found last.
-let from = 0;
-let to = 0;
+// What `scanPairs` found.
+let traceFrom = 0;
+let traceTo = 0;
+let callFrom = 0;
+let callTo = 0;
+let sampled = false;
 
-/** Finds `key=value` among pairs separated by `&`. */
-function findPair(buf: Uint8Array, start: number, end: number, key: Uint8Array): boolean {
-  const n = key.length;
-  for (let p = start; p < end; ) {
-    let next = p;
-    while (next < end && buf[next] !== 0x26) next++;
-    if (next - p > n && buf[p + n] === 0x3d && equalAt(buf, p, key)) {
-      from = p + n + 1;
-      to = next;
-      return true;
+/** Finds the pairs that matter here, of which the order is not prescribed; false without a trace id. One pass: it is done for every call. */
+function scanPairs(buf: Uint8Array, start: number, end: number): boolean {
+  traceTo = traceFrom = callTo = callFrom = 0;
+  sampled = false;
+  for (let p = start; p < end; p++) {
+    const first = buf[p];
+    const at = p;
+    while (p < end && buf[p] !== AND) p++;
+    if (first === TRACE[0] && isKey(buf, at, p, TRACE)) {
+      traceFrom = at + TRACE.length;
+      traceTo = p;
+    } else if (first === SAMPLE[0]) {
+      if (isKey(buf, at, p, SAMPLE)) {
+        sampled = isTrue(buf, at + SAMPLE.length, p);
+      } else if (isKey(buf, at, p, CALL)) {
+        callFrom = at + CALL.length;
+        callTo = p;
+      }
     }
-    p = next + 1;
   }
-  return false;
+  return isWord(buf, traceFrom, traceTo);
+}
+
+function isKey(buf: Uint8Array, start: number, end: number, key: Uint8Array): boolean {
+  return end - start > key.length && equalAt(buf, start, key);
 }
 
 /** Whether a value can be an id: visible ASCII, not too long. */
@@ -57,8 +72,9 @@ function isWord(buf: Uint8Array, start: number, end: number): boolean {
   return true;
 }
 
+/** `true` in any case. */
 function isTrue(buf: Uint8Array, start: number, end: number): boolean {
-  return end - start === 4 && (buf as Buffer).latin1Slice(start, end).toLowerCase() === 'true';
+  return end - start === 4 && (buf[start]! | 32) === 0x74 && (buf[start + 1]! | 32) === 0x72 && (buf[start + 2]! | 32) === 0x75 && (buf[start + 3]! | 32) === 0x65;
 }
 
 let count = 1000 + (Math.floor(clock.wall()) % 8000);
@@ -87,14 +103,11 @@ class Sofa implements Format {
   decision(head: Head): Decision {
     if (head.find(PAIRS)) {
       const { vbuf, vstart, vend } = head;
-      if (findPair(vbuf, vstart, vend, TRACE) && isWord(vbuf, from, to)) {
-        undecided.fraction = fractionOf(vbuf, from, to);
-        return findPair(vbuf, vstart, vend, SAMPLE) && isTrue(vbuf, from, to) ? SAMPLED : UNDECIDED;
-      }
+      if (scanPairs(vbuf, vstart, vend)) return sampled ? SAMPLED : isUndecided(vbuf, traceFrom, traceTo);
     }
     if (!head.find(this.trace) || !isWord(head.vbuf, head.vstart, head.vend)) return NONE;
-    undecided.fraction = fractionOf(head.vbuf, head.vstart, head.vend);
-    return this.sampled !== null && head.find(this.sampled) && isTrue(head.vbuf, head.vstart, head.vend) ? SAMPLED : UNDECIDED;
+    const { vbuf, vstart, vend } = head;
+    return this.sampled !== null && head.find(this.sampled) && isTrue(head.vbuf, head.vstart, head.vend) ? SAMPLED : isUndecided(vbuf, vstart, vend);
   }
 
   read(head: Head, trace: TraceContext): void {
@@ -106,11 +119,10 @@ class Sofa implements Format {
 
   private readIds(head: Head, trace: TraceContext): void {
     if (head.find(PAIRS)) {
-      const { vstart, vend } = head;
       const buf = head.vbuf as Buffer;
-      if (findPair(buf, vstart, vend, TRACE) && isWord(buf, from, to)) {
-        trace.sofaTrace = buf.latin1Slice(from, to);
-        trace.sofaCall = findPair(buf, vstart, vend, CALL) && isWord(buf, from, to) ? buf.latin1Slice(from, to) : '0';
+      if (scanPairs(buf, head.vstart, head.vend)) {
+        trace.sofaTrace = buf.latin1Slice(traceFrom, traceTo);
+        trace.sofaCall = isWord(buf, callFrom, callTo) ? buf.latin1Slice(callFrom, callTo) : '0';
         return;
       }
     }

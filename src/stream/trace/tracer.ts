@@ -6,7 +6,7 @@ import type { ExchangeRecord } from '../record.js';
 import { b3, b3Multi, b3MultiExact } from './b3.js';
 import type { FormatName, TracingConfig } from './config.js';
 import { type Format, NONE, SAMPLED, takeTrace, type TraceContext, undecided, UNSAMPLED } from './context.js';
-import { newSpanId, newTraceId } from './ids.js';
+import { fractionOf, newSpanId, newTraceId } from './ids.js';
 import { sofaBolt, sofaHttp } from './sofa.js';
 import type { SpanSink } from './span-sink.js';
 import { w3c } from './w3c.js';
@@ -67,7 +67,7 @@ export class Tracer {
       const format = formats[i]!;
       const said = format.decision(head);
       if (said === NONE) continue;
-      if (said === UNSAMPLED || (said !== SAMPLED && undecided.fraction >= this.ratio)) return;
+      if (said === UNSAMPLED || (said !== SAMPLED && !this.draws())) return;
       const trace = takeTrace();
       trace.sampled = true;
       format.read(head, trace);
@@ -82,6 +82,11 @@ export class Tracer {
       const trace = takeTrace();
       this.propagate(head, record, trace, null);
     }
+  }
+
+  /** Decides on a trace that nobody has decided on: what it draws depends on its id alone. */
+  private draws(): boolean {
+    return this.ratio > 0 && (this.ratio >= 1 || fractionOf(undecided.buf, undecided.start, undecided.end) < this.ratio);
   }
 
   private record(head: Head, record: ExchangeRecord, trace: TraceContext, found: Format | null): void {

@@ -188,9 +188,16 @@ export class DubboCodec implements Codec {
   private event(sink: CodecSink, head: DubboHead, isRequest: boolean, twoWay: boolean): void {
     head.kind = isRequest ? REQUEST : REPLY;
     head.id = isRequest ? 0 : idOf(head.buf, head.start);
-    if (!isRequest) sink.onPong(head.id);
-    else if (isReadOnly(head.buf, head.bodyStart, head.bodyEnd)) sink.onGoAway();
-    else if (twoWay) sink.onPing(head);
+    if (!isRequest) {
+      sink.onPong(head.id);
+    } else if (isReadOnly(head.buf, head.bodyStart, head.bodyEnd)) {
+      // It speaks of the host, not of the connection: new ones are accepted, told nothing, and lost when the last old one is closed. Asked
+      // twice, the pool leaves the host alone.
+      sink.onGoAway();
+      sink.onGoAway();
+    } else if (twoWay) {
+      sink.onPing(head);
+    }
   }
 
   private content(buf: Uint8Array, start: number, end: number, sink: CodecSink): number {

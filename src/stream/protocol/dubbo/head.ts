@@ -200,7 +200,11 @@ export class DubboHead extends Head {
     checkValue(value);
     switch (name.part) {
       case PLAIN:
-        if (this.open()) this.setAttachment(name, value);
+        if (!this.open()) break;
+        // A call is said twice, in names and in attachments.
+        if (this.kind !== REPLY && name === path) this.setPlace(PATH, value);
+        else if (this.kind !== REPLY && name === version) this.setPlace(VERSION_PLACE, value);
+        this.setAttachment(name, value);
         break;
       case SERVICE:
         // The attachments win over the names in the reader's eyes.

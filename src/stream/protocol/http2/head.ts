@@ -271,7 +271,7 @@ export class Http2Head extends Head {
       this.newMethod = value;
     } else if (this.meaning.purpose === AS_REQUEST && part === PATH) {
       if (this.meaning.path < 0) return;
-      if (!/^[/*][^\x00-\x20\x7f]*$/.test(value)) {
+      if (!/^[/*][\x21-\x7e\x80-\uffff]*$/.test(value)) {
         this.refused = 'bad-request';
         return;
       }
@@ -293,7 +293,7 @@ export class Http2Head extends Head {
     const service = this.findRpc(SERVICE) ? this.vbuf.subarray(this.vstart, this.vend).toString() : '';
     const method = this.findRpc(RPC_METHOD) ? this.vbuf.subarray(this.vstart, this.vend).toString() : '';
     const path = part === SERVICE ? `/${value}/${method}` : `/${service}/${value}`;
-    if (/^[^\x00-\x20\x7f]*$/.test(path)) this.newPath = path;
+    if (/^[\x21-\x7e\x80-\uffff]*$/.test(path)) this.newPath = path;
     else this.refused = 'bad-request';
   }
 

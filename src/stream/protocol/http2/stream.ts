@@ -84,7 +84,7 @@ export class StreamTable {
   }
 
   add(s: Http2Stream): void {
-    this.slots ??= new Array<Http2Stream | null>(SLOTS).fill(null);
+    this.slots ??= Array.from({ length: SLOTS }, () => null);
     const slot = (s.id >>> 1) & (SLOTS - 1);
     this.size++;
     if (this.slots[slot] === null) this.slots[slot] = s;
