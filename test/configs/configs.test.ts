@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { freePorts, Process, run } from '../main/process.js';
+import { receive, type ReceivedSpan } from '../support/otlp.js';
 
 const files = readdirSync('configs').filter((name) => name.endsWith('.yaml'));
 const textOf = (file: string): string => readFileSync(join('configs', file), 'utf8');
@@ -339,6 +340,20 @@ describe('started by a process of its own', () => {
     assert.match(call.output, /content: "text"/);
     await one.process.until('output', /(.*com\.example\.Any:1\.0\.go" 200 .*\n){2}/);
     await finish(one, /^sluice_mesh_services\{kind="sofa",role="subscribed"\} 1$/m);
+  });
+
+  test('tracing.yaml exports the spans of what it records', async (t) => {
+    const receiver = await receive(t);
+    const [bolt, rpc] = (await freePorts(2)) as [number, number];
+    const one = await begin('tracing.yaml', { BOLT: `127.0.0.1:${bolt}`, UPSTREAM: `127.0.0.1:${upstream}`, BOLT_UPSTREAM: `127.0.0.1:${rpc}`, OTLP: `http://127.0.0.1:${receiver.served.port}`, SAMPLING: '0%' });
+    assert.equal(asked(await http(one.port, '/')).headers['traceparent'], undefined, 'not recorded');
+    const id = '0af7651916cd43dd8448eb211c80319c';
+    const recorded = asked(await http(one.port, '/', { headers: { traceparent: `00-${id}-b7ad6b7169203331-01` } }));
+    const [server, client] = (await receiver.trace(id, 2)) as [ReceivedSpan, ReceivedSpan];
+    assert.deepEqual([server.kind, client.kind, server.service, server.resource['deployment.environment.name']], ['server', 'client', 'shop-sidecar', 'demo']);
+    assert.equal(recorded.headers['traceparent'], `00-${id}-${client.spanId}-01`);
+    await one.process.until('output', new RegExp(`GET / 200 \\S+ ${id} ${server.spanId}\n`));
+    await finish(one, /^sluice_trace_exchanges_total 1$/m);
   });
 
   test('has been tried with every file', () => {

@@ -1,5 +1,5 @@
 // B3 of Zipkin, in one header (b3) and in several (x-b3-*): https://github.com/openzipkin/b3-propagation
-import { HeaderName, headerName, type Head } from '../head.js';
+import { headerName, type Head, type HeaderName } from '../head.js';
 import { type Decision, type Format, isUndecided, NONE, SAMPLED, type TraceContext, UNSAMPLED } from './context.js';
 import { isId } from './ids.js';
 

@@ -52,6 +52,8 @@ function scanPairs(buf: Uint8Array, start: number, end: number): boolean {
     } else if (first === SAMPLE[0]) {
       if (isKey(buf, at, p, SAMPLE)) {
         sampled = isTrue(buf, at + SAMPLE.length, p);
+        // SOFATracer writes it last, and baggage after it.
+        if (traceTo > 0 && callTo > 0) break;
       } else if (isKey(buf, at, p, CALL)) {
         callFrom = at + CALL.length;
         callTo = p;
