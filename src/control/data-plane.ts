@@ -99,7 +99,7 @@ export class DataPlane {
       (cluster, spoken) => {
         const { protocol, options } = cluster.config;
         if (protocol === '') return null;
-        return this.make(protocol === spoken.name ? this.madeBy.get(spoken)! : this.protocolManifest(protocol), options);
+        return this.make(protocol === spoken?.name ? this.madeBy.get(spoken)! : this.protocolManifest(protocol), options);
       },
       (one, other) => this.madeBy.get(one) === this.madeBy.get(other),
     );

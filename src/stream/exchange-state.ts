@@ -130,7 +130,7 @@ export abstract class ExchangeState implements DeadlineOwner {
     this.finish(!alone);
   }
 
-  threw(filter: StreamFilter, error: unknown): void {
+  threw(filter: { readonly name: string }, error: unknown): void {
     if (this.phase === DONE) return;
     this.replyStarted = this.phase >= REPLY;
     this.fail('filter-threw', { filter: filter.name, detail: error instanceof Error ? error.message : String(error) });

@@ -5,8 +5,8 @@ import { reasons, type ReasonCode, type ReasonContext, type SluiceError } from '
 import { CONNECTING } from '../network/connection.js';
 import { ExchangeFlow } from './exchange-flow.js';
 import type { Exchange } from './exchange.js';
-import { BOUND, type Head } from './head.js';
-import { BACKOFF, DONE, HOST, RETRY, SEND, STREAM_IDLE, TIMEOUT, TRY_TIMEOUT, WAIT } from './phases.js';
+import { BOUND, SHARED, type Head } from './head.js';
+import { BACKOFF, DONE, HOST, POOL, RETRY, SEND, STREAM_IDLE, TIMEOUT, TRY_TIMEOUT, WAIT } from './phases.js';
 import { NOTE_FREE_RETRY, NOTE_NOT_REPLAYABLE, NOTE_RETRY_LIMIT } from './record.js';
 import type { Session } from './session.js';
 
@@ -25,6 +25,45 @@ export abstract class ExchangeUpstream extends ExchangeFlow {
       this.send(session);
     }
     this.unsuspend();
+  }
+
+  protected findHost(): void {
+    const bound = this.down.boundTo(this.cluster!);
+    if (bound !== null) {
+      if (this.pools!.kind === 'pinned' || this.sharing === BOUND) {
+        this.host = bound.pool!.host;
+        this.phase = SEND;
+        this.send(bound);
+        return;
+      }
+      bound.pool!.unbind(bound);
+    }
+    const host = this.cluster!.pick(0, this.tried.length === 0 ? null : this.tried);
+    if (host === null) {
+      this.fail(this.cluster!.noneReason(), { cluster: this.cluster!.name });
+      return;
+    }
+    this.host = host;
+    this.phase = POOL;
+  }
+
+  protected findConnection(): void {
+    const pool = this.pools!.poolOf(this.host!);
+    const session = pool.acquire(this as unknown as Exchange, this.sharing !== SHARED && pool.protocol.flow !== true);
+    if (session !== null) {
+      this.host = session.pool!.host;
+      this.phase = SEND;
+      this.send(session);
+    } else if (this.waitingIn !== null) {
+      this.suspend();
+    } else {
+      this.fail(pool.refusal, { cluster: this.cluster!.name, limit: this.limitOf(pool.refusal) });
+    }
+  }
+
+  protected limitOf(code: ReasonCode): number {
+    const limits = this.cluster!.breaker.limits;
+    return code === 'breaker-pending' ? limits.max_pending : limits.max_connections;
   }
 
   protected send(session: Session): void {

@@ -3,9 +3,10 @@ import { now, turnNow } from '../core/clock.js';
 import type { ReasonCode, ReasonContext } from '../core/reason.js';
 import { PAUSE_HOLD } from '../network/connection.js';
 import { Gather } from './body.js';
-import { ExchangeTerminal, MAX_TERMINAL_BODY } from './exchange-terminal.js';
+import { ExchangeBridge } from './exchange-bridge.js';
+import { MAX_TERMINAL_BODY } from './exchange-terminal.js';
 import { CONTINUE, HOLD, type StreamFilter } from './filter.js';
-import { ALONE, BOUND, ONEWAY, SHARED, type Head } from './head.js';
+import { ALONE, ONEWAY, SHARED, type Head } from './head.js';
 import { ListHead } from './list-head.js';
 import type { MessageListener } from './listener.js';
 import type { Headers } from './local-reply.js';
@@ -30,7 +31,7 @@ export function takeExchange(): Exchange {
   return free.pop() ?? new Exchange();
 }
 
-export class Exchange extends ExchangeTerminal {
+export class Exchange extends ExchangeBridge {
   // === the request comes in
 
   begin(down: Session, listener: MessageListener, head: Head, last: boolean): void {
@@ -116,55 +117,16 @@ export class Exchange extends ExchangeTerminal {
       this.phase = CLUSTER;
     }
     if (this.phase === CLUSTER) {
-      if (!this.takeAction() || !this.findCluster()) return;
+      if ((this.bridge !== null && !this.bridgeRequest(this.bridge)) || !this.takeAction() || !this.findCluster()) return;
       this.phase = HOST;
     }
     if (this.phase === HOST) this.findHost();
     if (this.phase === POOL) this.findConnection();
   }
 
-  private findHost(): void {
-    const bound = this.down.boundTo(this.cluster!);
-    if (bound !== null) {
-      if (this.pools!.kind === 'pinned' || this.sharing === BOUND) {
-        this.host = bound.pool!.host;
-        this.phase = SEND;
-        this.send(bound);
-        return;
-      }
-      bound.pool!.unbind(bound);
-    }
-    const host = this.cluster!.pick(0, this.tried.length === 0 ? null : this.tried);
-    if (host === null) {
-      this.fail(this.cluster!.noneReason(), { cluster: this.cluster!.name });
-      return;
-    }
-    this.host = host;
-    this.phase = POOL;
-  }
-
-  private findConnection(): void {
-    const pool = this.pools!.poolOf(this.host!);
-    const session = pool.acquire(this, this.sharing !== SHARED && pool.protocol.flow !== true);
-    if (session !== null) {
-      this.host = session.pool!.host;
-      this.phase = SEND;
-      this.send(session);
-    } else if (this.waitingIn !== null) {
-      this.suspend();
-    } else {
-      this.fail(pool.refusal, { cluster: this.cluster!.name, limit: this.limitOf(pool.refusal) });
-    }
-  }
-
   /** A filter or route asked for an edit that the protocol cannot carry. */
   private refusedEdit(head: Head): void {
     this.fail(head.refused!, { limit: MAX_EDITED, detail: 'its headers cannot be edited' });
-  }
-
-  protected limitOf(code: ReasonCode): number {
-    const limits = this.cluster!.breaker.limits;
-    return code === 'breaker-pending' ? limits.max_pending : limits.max_connections;
   }
 
   protected runRequestFilters(list: readonly StreamFilter[], routed: boolean): boolean {
@@ -269,9 +231,10 @@ export class Exchange extends ExchangeTerminal {
     }
     this.cluster = cluster;
     this.record.clusterName = cluster.name;
-    const pools = this.listener.poolsOf(cluster, this.down.protocol);
+    const spoken = this.bridge === null ? '' : this.bridge.protocol;
+    const pools = spoken === '' ? this.listener.poolsOf(cluster, this.down.protocol) : this.listener.poolsNamed(cluster, spoken);
     if (pools === null) {
-      this.fail('no-bridge', { from: this.down.protocol.name, cluster: cluster.name, to: cluster.config.protocol });
+      this.fail('no-bridge', { from: spoken === '' ? this.down.protocol.name : spoken, cluster: cluster.name, to: cluster.config.protocol });
       return false;
     }
     this.pools = pools;
@@ -306,9 +269,9 @@ export class Exchange extends ExchangeTerminal {
     if (last) this.requestEnded();
     if (this.replyDone) return;
     if (this.terminalData(buf, start, end, last)) return;
-    const gathering = this.phase === REQUEST_BODY || (this.phase === CLUSTER && this.route?.action.kind === TERMINAL);
+    const gathering = this.phase === REQUEST_BODY || (this.phase === CLUSTER && this.route?.action.kind === TERMINAL) || this.gathersForBridge;
     if (gathering) {
-      this.gather(buf, start, end, this.chain!.requestBody?.whole ? this.chain!.requestBody.limit : MAX_TERMINAL_BODY);
+      this.gather(buf, start, end, this.phase === CLUSTER && this.bridge !== null ? this.bridge.limit : this.chain!.requestBody?.whole ? this.chain!.requestBody.limit : MAX_TERMINAL_BODY);
       this.requestGathered(n);
       if (last && this.phase !== DONE) {
         this.run();
@@ -338,7 +301,7 @@ export class Exchange extends ExchangeTerminal {
     this.moved++;
     this.requestEnded();
     if (this.terminalEnd()) return;
-    if (this.phase === REQUEST_BODY || (this.phase === CLUSTER && this.route?.action.kind === TERMINAL)) {
+    if (this.phase === REQUEST_BODY || (this.phase === CLUSTER && this.route?.action.kind === TERMINAL) || this.gathersForBridge) {
       this.run();
       return;
     }
@@ -356,7 +319,7 @@ export class Exchange extends ExchangeTerminal {
 
   onReply(session: Session | null, head: Head, last: boolean): void {
     if (head.interim) {
-      if (!this.replyStarted) this.down.codec.encodeReply(this.down.connection, head, this.downId, false);
+      if (!this.replyStarted && this.bridge === null) this.down.codec.encodeReply(this.down.connection, head, this.downId, false);
       return;
     }
     this.moved++;
@@ -378,8 +341,14 @@ export class Exchange extends ExchangeTerminal {
     record.endAttempt('', '', time, head.status);
     record.status = head.status;
     record.rawStatus = head.rawStatus;
-    this.replyStarted = true;
     this.countReply(head.status);
+    if (this.bridge !== null) this.bridgeReply(this.bridge, head, last);
+    else this.takeReply(head, last);
+  }
+
+  protected takeReply(head: Head, last: boolean): void {
+    const { record, route } = this;
+    this.replyStarted = true;
     this.replyHead = head;
     if (last) this.replyDone = true;
     const chain = this.chain;
@@ -524,6 +493,11 @@ export class Exchange extends ExchangeTerminal {
   onReplyData(session: Session | null, buf: Uint8Array, start: number, end: number, last: boolean): void {
     if (this.phase === DONE) return;
     this.moved++;
+    if (this.bridge !== null) this.bridgeData(this.bridge, session, buf, start, end, last);
+    else this.replyGoesOn(session, buf, start, end, last);
+  }
+
+  protected replyGoesOn(session: Session | null, buf: Uint8Array, start: number, end: number, last: boolean): void {
     if (last) this.replyDone = true;
     if (this.phase < REPLY) {
       const gathering = this.chain!.replyBody !== null && !this.heldReply;
@@ -559,10 +533,14 @@ export class Exchange extends ExchangeTerminal {
     this.replyMoved(end - start);
   }
 
-  onReplyTrailers(_session: Session | null, head: Head): void {
+  onReplyTrailers(session: Session | null, head: Head): void {
     if (this.phase === DONE) return;
-    this.replyDone = true;
     this.moved++;
+    if (this.bridge !== null) {
+      this.bridgeEnd(this.bridge, session, head);
+      return;
+    }
+    this.replyDone = true;
     if (this.phase >= REPLY) {
       this.sendTrailers(head);
       return;
@@ -591,6 +569,7 @@ export class Exchange extends ExchangeTerminal {
 
   protected recycle(): void {
     this.clear();
+    if (this.bridge !== null) this.clearBridge();
     if (free.length < MAX_FREE) free.push(this);
   }
 }

@@ -185,6 +185,11 @@ export class MessageListener {
     return this.upstreams.of(cluster, protocol);
   }
 
+  /** The pools of a cluster for exchanges that a bridge carries to the protocol of this name; null when the cluster speaks another one. */
+  poolsNamed(cluster: Cluster, protocol: string): ClusterPools | null {
+    return this.upstreams.named(cluster, protocol);
+  }
+
   /** Keeps the request's x-request-id, or makes one. */
   identify(head: Head, record: ExchangeRecord): void {
     record.sequence = nextSequence();

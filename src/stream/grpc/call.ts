@@ -147,6 +147,7 @@ export class GrpcCall implements TerminalStream {
 
   private deliver(buf: Uint8Array, start: number, end: number): void {
     this.outstanding += end - start + PREFIX;
+    this.owed = 0;
     this.handler.onMessage(this, buf.subarray(start, end));
     if (!this.manual) this.consumed(end - start);
   }

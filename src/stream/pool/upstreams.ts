@@ -10,14 +10,14 @@ import { ClusterPools } from './cluster-pools.js';
 export class Upstreams {
   /** The newest first. */
   private readonly byCluster = new Map<Cluster, ClusterPools[]>();
-  private readonly protocolFor: (cluster: Cluster, spoken: Protocol) => Protocol | null;
+  private readonly protocolFor: (cluster: Cluster, spoken: Protocol | null) => Protocol | null;
   private readonly alike: (one: Protocol, other: Protocol) => boolean;
 
   /**
-   * `protocolFor`: the protocol of that name with the cluster's own options, by the same plug-in; null: the cluster has none of its
-   * own. `alike`: whether two protocols of one name come from the same version of it, so that one writes what the other read.
+   * `protocolFor`: the protocol of that name with the cluster's own options, by the same plug-in as `spoken` where that is the same protocol;
+   * null: the cluster has none of its own. `alike`: whether two protocols of one name come from the same version of it, so that one writes what the other read.
    */
-  constructor(protocolFor: (cluster: Cluster, spoken: Protocol) => Protocol | null, alike: (one: Protocol, other: Protocol) => boolean = () => true) {
+  constructor(protocolFor: (cluster: Cluster, spoken: Protocol | null) => Protocol | null, alike: (one: Protocol, other: Protocol) => boolean = () => true) {
     this.protocolFor = protocolFor;
     this.alike = alike;
   }
@@ -27,6 +27,19 @@ export class Upstreams {
     const list = this.byCluster.get(cluster);
     if (list !== undefined && list[0]!.serves(protocol)) return list[0]!;
     return this.find(cluster, protocol, list);
+  }
+
+  /** The pools of a cluster whose own protocol has this name; null when it speaks another, or none of its own. */
+  named(cluster: Cluster, protocol: string): ClusterPools | null {
+    if (cluster.config.protocol !== protocol) return null;
+    const list = this.byCluster.get(cluster);
+    for (const pools of list ?? []) if (!pools.stale && pools.protocol.name === protocol) return pools;
+    const made = this.protocolFor(cluster, null);
+    if (made === null) return null;
+    const pools = new ClusterPools(cluster, made);
+    if (list === undefined) this.byCluster.set(cluster, [pools]);
+    else list.unshift(pools);
+    return pools;
   }
 
   private find(cluster: Cluster, protocol: Protocol, list: ClusterPools[] | undefined): ClusterPools | null {

@@ -384,22 +384,42 @@ export class ThriftCodec implements Codec {
   }
 
   encodeLocalReply(out: Output, id: number, reply: LocalReply): void {
-    const { asked, ordered } = this;
+    const { asked } = this;
     if (asked === null) return;
-    const row = ordered === null ? id : asked.place(id);
+    const row = this.ordered === null ? id : asked.place(id);
     const frame = buildLocalReply({
       form: asked.form(row),
       seqid: asked.seqid(row),
       name: asked.name(row).subarray(this.dubbo ? 0 : asked.methodStart(row)),
       dubbo: this.dubbo ? { service: asked.service(row), high: asked.high(row), low: asked.low(row) } : null,
     }, reply);
+    this.put(out, id, frame);
+  }
+
+  /** A reply by `echoReply`, whose sequence number is the id of its request here. */
+  encodeWhole(out: Output, bytes: Uint8Array): void {
+    const head = new ThriftHead(this.dubbo);
+    const end = bytes.length;
+    parse(head, bytes, 0, end, end);
+    head.buf = bytes;
+    head.bodyBuf = bytes;
+    head.end = end;
+    head.bodyStart = head.content;
+    head.bodyEnd = end;
+    head.whole = true;
+    this.encodeReply(out, head, head.seqid, true);
+  }
+
+  /** Writes a complete reply in its turn. */
+  private put(out: Output, id: number, frame: Uint8Array): void {
+    const { ordered } = this;
     if (ordered !== null) {
       ordered.at(out, id).write(frame, 0, frame.length);
       ordered.done(out, id);
       return;
     }
     (this.frames === null ? out : this.frames.behind(out)).write(frame, 0, frame.length);
-    asked.release(row);
+    this.asked!.release(id);
   }
 
   release(id: number): void {

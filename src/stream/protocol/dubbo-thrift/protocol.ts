@@ -4,6 +4,8 @@ import type { ProbeFactory } from '../../../network/upstream/probe.js';
 import type { Head } from '../../head.js';
 import type { Match, Protocol, Role } from '../../protocol.js';
 import { BY_IDS, DEFAULT_MAX_FRAME, ThriftCodec } from '../../thrift/codec.js';
+import { echoReply } from '../../thrift/echo.js';
+import type { ThriftHead } from '../../thrift/head.js';
 import { DUBBO_MATCH_BYTES, matchDubboThrift } from '../../thrift/match.js';
 import { ThriftProbe } from '../../thrift/probe.js';
 import { typeOfReason } from '../../thrift/status.js';
@@ -50,6 +52,10 @@ export class DubboThriftProtocol implements Protocol {
   /** An RPC may do anything: only a route can say that it is idempotent. */
   idempotent(_head: Head): boolean {
     return false;
+  }
+
+  echo(head: Head, content: Uint8Array): Uint8Array {
+    return echoReply(head as ThriftHead, content);
   }
 
   /** Server codecs keep what a reply must mirror. */

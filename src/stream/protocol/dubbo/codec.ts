@@ -102,7 +102,7 @@ export class DubboCodec implements Codec {
       const left = end - p;
       // Bytes that are no Dubbo at all are told apart as soon as they are there.
       if (buf[p] !== MAGIC_HIGH || (left > 1 && buf[p + 1] !== MAGIC_LOW)) {
-        return this.refuse(sink, -1, start, end, 'bad-frame', { detail: `magic ${buf[p]!.toString(16)}${left > 1 ? buf[p + 1]!.toString(16).padStart(2, '0') : ''}` });
+        return this.refuse(sink, -1, start, end, 'bad-frame', { detail: buf[p] === MAGIC_HIGH ? `magic da${hex(buf[p + 1]!)}` : `magic ${hex(buf[p]!)}` });
       }
       if (left < HEADER) {
         this.want = left > 1 ? HEADER : 2;
@@ -335,6 +335,8 @@ export class DubboCodec implements Codec {
     (queue !== null && queue.busy ? queue.behind(out) : out).write(frame, 0, frame.length);
   }
 }
+
+const hex = (byte: number): string => byte.toString(16).padStart(2, '0');
 
 /** Whether an event's data is "R", in Hessian two bytes, in other serializations the same letter in few others. */
 function isReadOnly(buf: Uint8Array, start: number, end: number): boolean {

@@ -4,6 +4,8 @@ import type { ProbeFactory } from '../../../network/upstream/probe.js';
 import type { Head } from '../../head.js';
 import type { Match, Protocol, Role } from '../../protocol.js';
 import { AS_ASKED, BY_IDS, DEFAULT_MAX_FRAME, IN_ORDER, ThriftCodec } from '../../thrift/codec.js';
+import { echoReply } from '../../thrift/echo.js';
+import type { ThriftHead } from '../../thrift/head.js';
 import { THRIFT_MATCH_BYTES, matchThrift } from '../../thrift/match.js';
 import { ThriftProbe } from '../../thrift/probe.js';
 import { typeOfReason } from '../../thrift/status.js';
@@ -61,6 +63,10 @@ export class ThriftProtocol implements Protocol {
   /** An RPC may do anything: only a route can say that it is idempotent. */
   idempotent(_head: Head): boolean {
     return false;
+  }
+
+  echo(head: Head, content: Uint8Array): Uint8Array {
+    return echoReply(head as ThriftHead, content);
   }
 
   /** Server codecs keep what a reply must mirror. */

@@ -1,0 +1,157 @@
+// Exchanges that a bridge carries to another protocol: the whole request goes through it, and the reply, gathered or in pieces.
+import { Gather } from './body.js';
+import type { Bridge } from './bridge.js';
+import { ExchangeTerminal } from './exchange-terminal.js';
+import type { Exchange } from './exchange.js';
+import type { Head } from './head.js';
+import { CLUSTER, DONE } from './phases.js';
+import type { Session } from './session.js';
+
+const EMPTY = Buffer.alloc(0);
+
+export abstract class ExchangeBridge extends ExchangeTerminal {
+  /** Set by a filter in its `onRoute`. */
+  bridge: Bridge | null = null;
+  private bridged = false;
+  /** The host's reply is gathered: its head, and its content so far. */
+  private gatheredHead: Head | null = null;
+  private gathered: Gather | null = null;
+  /** The reply goes through the bridge in pieces. */
+  private inPieces = false;
+
+  /** The reply as the client is to get it, from here on through filters and edits. */
+  protected abstract takeReply(head: Head, last: boolean): void;
+  protected abstract replyGoesOn(session: Session | null, buf: Uint8Array, start: number, end: number, last: boolean): void;
+
+  private get self(): Exchange {
+    return this as unknown as Exchange;
+  }
+
+  /** Whether the exchange waits for the rest of a request that a bridge is to carry. */
+  protected get gathersForBridge(): boolean {
+    return this.bridge !== null && !this.bridged && this.phase === CLUSTER;
+  }
+
+  /** Carries the request over; false while it is not whole, or when the exchange has ended. */
+  protected bridgeRequest(bridge: Bridge): boolean {
+    if (this.bridged) return true;
+    if (!this.requestDone) {
+      this.keepRequest();
+      return false;
+    }
+    const head = this.requestHead!;
+    const body = this.body !== null ? this.body.take() : head.whole ? head.bodyBuf.subarray(head.bodyStart, head.bodyEnd) : EMPTY;
+    this.body = null;
+    if (body.length > bridge.limit) {
+      this.fail('body-too-large', { limit: bridge.limit });
+      return false;
+    }
+    const { generation } = this;
+    let made: Head | null;
+    try {
+      made = bridge.request(this.self, head, body);
+    } catch (error) {
+      this.threw(bridge, error);
+      return false;
+    }
+    if (this.generation !== generation || this.phase === DONE || made === null) return false;
+    this.bridged = true;
+    this.requestHead = made;
+    this.requestKept = true;
+    this.trailers = null;
+    return true;
+  }
+
+  /** Takes the head of a host's reply; what follows comes to `bridgeData` and `bridgeEnd`. */
+  protected bridgeReply(bridge: Bridge, head: Head, last: boolean): void {
+    if (last) {
+      this.replyDone = true;
+      this.convert(bridge, head, head.whole ? head.bodyBuf.subarray(head.bodyStart, head.bodyEnd) : EMPTY, null);
+      return;
+    }
+    let made: Head | null;
+    try {
+      made = bridge.replyHead?.(this.self, head) ?? null;
+    } catch (error) {
+      this.threw(bridge, error);
+      return;
+    }
+    if (made !== null) {
+      this.inPieces = true;
+      this.record.status = made.status;
+      this.takeReply(made, false);
+      return;
+    }
+    this.gatheredHead = head.keep();
+    this.gathered = new Gather();
+  }
+
+  /** Content of a reply that goes through a bridge. */
+  protected bridgeData(bridge: Bridge, session: Session | null, buf: Uint8Array, start: number, end: number, last: boolean): void {
+    if (this.inPieces) {
+      this.pieces(bridge, session, buf, start, end, last, null);
+      return;
+    }
+    if (this.gathered === null) return;
+    if (!this.gathered.add(buf, start, end, bridge.limit)) {
+      this.fail('reply-too-large', { host: this.host?.address, limit: bridge.limit });
+      return;
+    }
+    if (session !== null) this.replyGathered(session, end - start);
+    if (last) this.gatheredAll(bridge, null);
+  }
+
+  protected bridgeEnd(bridge: Bridge, session: Session | null, trailers: Head): void {
+    if (this.inPieces) this.pieces(bridge, session, EMPTY, 0, 0, true, trailers);
+    else if (this.gathered !== null) this.gatheredAll(bridge, trailers);
+  }
+
+  private pieces(bridge: Bridge, session: Session | null, buf: Uint8Array, start: number, end: number, last: boolean, trailers: Head | null): void {
+    let bytes: Uint8Array;
+    try {
+      bytes = end > start ? bridge.piece!(this.self, buf, start, end) : EMPTY;
+      if (last) {
+        const rest = bridge.end!(this.self, trailers);
+        if (rest.length > 0) bytes = bytes.length === 0 ? rest : Buffer.concat([bytes, rest]);
+      }
+    } catch (error) {
+      this.threw(bridge, error);
+      return;
+    }
+    // Credit is for what the host sent, not for what became of it.
+    if (session !== null) this.replyGathered(session, end - start - bytes.length);
+    if (bytes.length > 0 || last) this.replyGoesOn(session, bytes, 0, bytes.length, last);
+  }
+
+  private gatheredAll(bridge: Bridge, trailers: Head | null): void {
+    const head = this.gatheredHead!;
+    const body = this.gathered!.take();
+    this.gathered = null;
+    this.gatheredHead = null;
+    this.replyDone = true;
+    if (trailers !== null && trailers.status > 0) this.record.rawStatus = trailers.rawStatus;
+    this.convert(bridge, head, body, trailers);
+  }
+
+  private convert(bridge: Bridge, head: Head, body: Uint8Array, trailers: Head | null): void {
+    let made: Head;
+    try {
+      made = bridge.reply(this.self, head, body, trailers);
+    } catch (error) {
+      this.replyDone = true;
+      this.threw(bridge, error);
+      return;
+    }
+    if (this.phase === DONE) return;
+    this.record.status = made.status;
+    this.takeReply(made, true);
+  }
+
+  protected clearBridge(): void {
+    this.bridge = null;
+    this.bridged = false;
+    this.gatheredHead = null;
+    this.gathered = null;
+    this.inPieces = false;
+  }
+}
