@@ -161,7 +161,7 @@ export class Server implements Operations {
     if (this.mesh === null && Object.values(config.mesh).some((kind) => kind !== null)) {
       const { Mesh: Made } = await import('./control/mesh/mesh.js');
       const { registries } = this.upstream;
-      this.mesh = new Made({ registries, stats: this.stats, apply: () => this.applyMesh(), settled: (cluster) => this.upstream.settled(cluster) });
+      this.mesh = new Made({ registries, stats: this.stats, apply: () => this.applyMesh(), settled: (cluster) => this.upstream.settled(cluster), healthy: (cluster) => this.upstream.healthy(cluster) });
     }
     return this.mesh?.effective(config) ?? config;
   }

@@ -133,6 +133,23 @@ mesh: {sofa: {address: "127.0.0.1:${mesh}", listener: out, inbound: "127.0.0.1:$
   await until('nothing is in flight', async () => (await sluice.metric('sluice_cluster_active_requests')) === 0);
 });
 
+test('an application that is gone is found by nobody until it is back', { timeout: 60_000 }, async (t) => {
+  const first = await serveBolt(t, (_request, answer) => answer('first'));
+  const [mesh, out, inbound] = (await freePorts(3)) as [number, number, number];
+  const sluice = await start(t, { config: `mesh: {sofa: {address: "127.0.0.1:${mesh}", listener: "127.0.0.1:${out}", inbound: "127.0.0.1:${inbound}", app_check: 50ms}}` });
+  await publish(mesh, 'S:1.0', first.port);
+  await subscribe(mesh, 'S:1.0');
+  const client = await openBolt(t, out);
+  assert.equal((await client.call('x', { service: 'S:1.0' })).content.toString(), 'first');
+  const hosts = async (): Promise<number> => (await sluice.json<{ name: string; hosts: unknown[] }[]>('/clusters')).find(({ name }) => name === 'sofa:S:1.0')!.hosts.length;
+  await first.close();
+  await until('its service is withdrawn', async () => (await hosts()) === 0);
+  assert.notEqual((await client.call('x', { service: 'S:1.0' })).status, 0);
+  await serveBolt(t, (_request, answer) => answer('second'), first.port);
+  await until('its service is found again', async () => (await hosts()) === 1);
+  assert.equal((await client.call('x', { service: 'S:1.0' })).content.toString(), 'second');
+});
+
 test('an address of the mesh that is taken stops the start, with its name', { timeout: 60_000 }, async (t) => {
   const taken = createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');

@@ -30,6 +30,8 @@ export interface MeshKindConfig {
   readonly inbound: MeshListener;
   /** Where the application listens when it does not say so. */
   readonly app: Address;
+  /** ms between tries whether the application accepts connections; 0 for none. */
+  readonly app_check: number;
   /** What is published for an instance of the application; null for the address of `inbound`. */
   readonly advertise: Address | null;
   readonly discovery: Typed;
@@ -148,6 +150,7 @@ function kindSchema(catalog: Catalog, kind: MeshKind, clusters: () => ClusterSch
     listener: option(listenerOrAddress(), { optional: true, doc: `What the applications of this side call through: the name of a listener with \`protocol: ${protocol}\` and \`routes\`, whose table gets a route for each service that is subscribed; or the address of one that is made. Default: one at port ${ports.listener} of the host of \`address\`. ${listenerDoc}` }),
     inbound: option(listenerOrAddress(), { optional: true, doc: `What others call the applications of this side through, in the same way: its table gets a route to the application for each service that is published. Default: one at port ${ports.inbound} of the host of \`address\`.` }),
     app: option(address(), { default: { host: '127.0.0.1', port: ports.app }, doc: `Where an application listens that does not say so when it publishes. Default 127.0.0.1:${ports.app}.` }),
+    app_check: option(duration(5000), { doc: 'How often it is tried whether an application accepts connections; one that does not is taken out of the discovery until it does. Default 5 s; 0 for never.' }),
     advertise: option(address(), { optional: true, doc: 'Address published for the instances of this side, such as "${POD_IP}:' + ports.inbound + '". Default: that of `inbound`, and where it listens on every address, the first of this machine.' }),
     discovery: option(discoverySchema(catalog, []), { default: { type: 'memory' }, doc: 'Where services are found and published: a discovery that finds them by name. Default memory: this process.' }),
     wait: option(duration(3000), { doc: 'Time that a subscription waits for the discovery to know the service, before it is answered all the same. Default 3 s.' }),
@@ -174,7 +177,14 @@ function kindSchema(catalog: Catalog, kind: MeshKind, clusters: () => ClusterSch
       inbound,
       advertise: given.advertise ?? null,
       cluster: given.cluster ?? cluster.parse({}),
-      appCluster: clusters().parse({ name: 'app', protocol, hosts: showAddress(given.app) }),
+      appCluster: clusters().parse({
+        name: 'app',
+        protocol,
+        hosts: showAddress(given.app),
+        // What is found is for the discovery: calls go to the application whatever a check says, it is the only host there is.
+        panic_threshold: '100%',
+        ...(given.app_check === 0 ? {} : { health_check: { type: 'tcp', interval: `${Math.max(given.app_check, 10)}ms`, retry_interval: `${Math.max(Math.min(given.app_check, 1000), 10)}ms`, healthy_threshold: 1, unhealthy_threshold: 2 } }),
+      }),
       route: given.route ?? route.parse({}),
     };
   });

@@ -21,6 +21,7 @@ export interface MeshDeps {
   /** Makes `effective` of the configuration anew and puts it in force in every worker. */
   apply(): Promise<void>;
   settled(cluster: string): boolean;
+  healthy(cluster: string): boolean;
 }
 
 /** A side, and the HTTP server in front of it. */

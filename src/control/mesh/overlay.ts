@@ -97,7 +97,10 @@ export function withServices<C extends Meshed>(config: C, told: (kind: MeshKind)
   };
 }
 
-const appCluster = (kind: MeshKind, app: Address): string => `${kind}:app@${showAddress(app)}`;
+/** `sofa:app@127.0.0.1:12200`: the cluster of an application of this side. */
+export function appCluster(kind: MeshKind, app: Address): string {
+  return `${kind}:app@${showAddress(app)}`;
+}
 
 /** Services that name a group or a version before those that name none, which match them too. */
 function bySpecificity<T extends { readonly service: ServiceKey }>(kind: MeshKind, list: T[]): T[] {

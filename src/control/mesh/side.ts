@@ -6,7 +6,7 @@ import type { Stats } from '../../core/stats.js';
 import type { Lease, Publication, Registries, ServiceKey } from '../../network/upstream/registry.js';
 import { showService } from '../../network/upstream/registry.js';
 import { kinds, type MeshKind, type MeshKindConfig } from './config.js';
-import { clusterName, type ToldServices } from './overlay.js';
+import { appCluster, clusterName, type ToldServices } from './overlay.js';
 import { type Kept, readKept, writeKept } from './state-file.js';
 
 /** Services of each sort that one process takes. */
@@ -15,6 +15,8 @@ const MAX_SERVICES = 10_000;
 const LINGER_MS = 30_000;
 /** How often it is looked whether the discovery knows a service that is waited for, ms. */
 const LOOK_MS = 20;
+/** How often it is looked whether the applications are as healthy as they are published, ms. */
+const APP_LOOK_MS = 500;
 
 export interface SideDeps {
   readonly registries: Registries;
@@ -23,6 +25,8 @@ export interface SideDeps {
   apply(): Promise<void>;
   /** Whether the hosts of a cluster are known. */
   settled(cluster: string): boolean;
+  /** Whether health checks find a host of a cluster to be healthy; true without checks, or before the first. */
+  healthy(cluster: string): boolean;
 }
 
 /** Why something is not done, told to the SDK. */
@@ -44,6 +48,8 @@ interface Published {
   publication: Publication | null;
   /** Set while the way to the application stays on behind a service that was unpublished. */
   leaving: unknown;
+  /** The application accepts no connections: nobody is told of it. */
+  down: boolean;
 }
 
 const keyOf = ({ name, group, version }: ServiceKey): string => JSON.stringify([name, group, version]);
@@ -61,6 +67,9 @@ export class Side {
   private instance: Address = { host: '', port: 0 };
   private draining = false;
   private closed = false;
+  private watching: unknown = null;
+  /** Why there is no discovery, '' when there is one. */
+  private fault = '';
   private writing: Promise<void> = Promise.resolve();
 
   constructor(kind: MeshKind, config: MeshKindConfig, deps: SideDeps) {
@@ -87,16 +96,25 @@ export class Side {
     this.instance = instance;
     if (!moved && this.lease?.current() === true && key === this.leaseKey) return;
     const former = this.lease;
-    this.lease = this.deps.registries.open(config.discovery);
+    try {
+      this.lease = this.deps.registries.open(config.discovery);
+      this.fault = '';
+    } catch (error) {
+      // A plug-in's fault: what is there stays.
+      this.fault = `the discovery ${config.discovery.type} cannot be opened: ${(error as Error).message}`;
+      this.log.error({ err: error }, 'the discovery cannot be opened');
+      return;
+    }
     this.leaseKey = key;
     for (const one of this.published.values()) {
-      if (one.leaving !== null) continue;
+      if (one.leaving !== null || one.down) continue;
       // The new one first: to those who subscribed the service is never without its instance.
       const before = one.publication;
       one.publication = this.put(one.offer);
       void before?.withdraw();
     }
     former?.release();
+    this.watch();
   }
 
   /** Makes a service routable; resolves when every worker routes it, and, within `wait`, the discovery knows it. */
@@ -126,7 +144,7 @@ export class Side {
     this.accepts(offer.service, this.published.size);
     const key = keyOf(offer.service);
     const known = this.published.get(key);
-    const one: Published = known ?? { offer, publication: null, leaving: null };
+    const one: Published = known ?? { offer, publication: null, leaving: null, down: false };
     if (one.leaving !== null) clock.clearTimeout(one.leaving);
     one.leaving = null;
     one.offer = offer;
@@ -136,6 +154,8 @@ export class Side {
     if (this.published.get(key) !== one || one.offer !== offer || one.leaving !== null || this.closed) return;
     const before = one.publication;
     one.publication = this.put(offer);
+    one.down = false;
+    this.watch();
     await before?.withdraw();
   }
 
@@ -159,11 +179,11 @@ export class Side {
   services(): unknown {
     return {
       subscribed: [...this.subscribed.values()].map(({ service, count }) => ({ ...service, count, cluster: clusterName(this.kind, service) })),
-      published: [...this.published.values()].map(({ offer, publication, leaving }) => ({
+      published: [...this.published.values()].map(({ offer, publication, leaving, down }) => ({
         ...offer.service,
         app: showAddress(offer.app),
         instance: showAddress(this.instance),
-        ...(publication?.state() ?? { published: false, error: leaving === null ? '' : 'unpublished; calls that still come are led to the application for a while' }),
+        ...(publication?.state() ?? { published: false, error: leaving !== null ? 'unpublished; calls that still come are led to the application for a while' : down ? 'the application accepts no connections' : '' }),
       })),
     };
   }
@@ -176,6 +196,7 @@ export class Side {
 
   async close(): Promise<void> {
     this.closed = true;
+    if (this.watching !== null) clock.clearTimeout(this.watching);
     for (const one of this.published.values()) if (one.leaving !== null) clock.clearTimeout(one.leaving);
     await this.drain();
     this.lease?.release();
@@ -185,6 +206,7 @@ export class Side {
 
   private accepts({ name }: ServiceKey, count: number): void {
     if (this.draining) throw new MeshRefusal('this process is draining');
+    if (this.lease === null && this.fault !== '') throw new MeshRefusal(this.fault);
     if (name.length > 512 || !/^\P{Cc}*$/u.test(name)) throw new MeshRefusal('the name of the service is too long or has control characters');
     if (count >= MAX_SERVICES) throw new MeshRefusal(`there are ${MAX_SERVICES} services already`);
   }
@@ -206,6 +228,33 @@ export class Side {
     return publication;
   }
 
+  /** Applications that accept no connections are withdrawn, as long as that lasts. */
+  private watch(): void {
+    if (this.watching !== null || this.closed || this.published.size === 0 || this.config.app_check === 0) return;
+    this.watching = clock.setTimeout(() => {
+      this.watching = null;
+      for (const one of this.published.values()) this.look(one);
+      this.watch();
+    }, APP_LOOK_MS);
+    (this.watching as { unref?: () => void }).unref?.();
+  }
+
+  private look(one: Published): void {
+    if (one.leaving !== null || this.draining) return;
+    const healthy = this.deps.healthy(appCluster(this.kind, one.offer.app));
+    const about = { service: showService(one.offer.service), app: showAddress(one.offer.app) };
+    if (!healthy && one.publication !== null) {
+      void one.publication.withdraw();
+      one.publication = null;
+      one.down = true;
+      this.log.warn(about, 'the application accepts no connections: its service is withdrawn');
+    } else if (healthy && one.down) {
+      one.down = false;
+      one.publication = this.put(one.offer);
+      this.log.info(about, 'the application accepts connections again');
+    }
+  }
+
   private async untilSettled(cluster: string): Promise<void> {
     for (let waited = 0; waited < this.config.wait && !this.closed && !this.deps.settled(cluster); waited += LOOK_MS) {
       await new Promise<void>((resolve) => void clock.setTimeout(resolve, LOOK_MS));
@@ -217,7 +266,7 @@ export class Side {
     try {
       const { subscriptions, publications } = readKept(this.config.state);
       for (const { service, count } of subscriptions) this.subscribed.set(keyOf(service), { service, count });
-      for (const offer of publications) this.published.set(keyOf(offer.service), { offer, publication: null, leaving: null });
+      for (const offer of publications) this.published.set(keyOf(offer.service), { offer, publication: null, leaving: null, down: false });
       this.log.info({ file: this.config.state, subscribed: subscriptions.length, published: publications.length }, 'what applications told before is known again');
     } catch (error) {
       this.log.error({ err: error }, 'what applications told before is lost: they are to be started again');

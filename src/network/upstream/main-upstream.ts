@@ -116,6 +116,11 @@ export class MainUpstream {
     return this.clusters.get(cluster)?.settled ?? true;
   }
 
+  /** Whether checks find a host of a cluster to be healthy; true without checks, and for a cluster that is not there. */
+  healthy(cluster: string): boolean {
+    return this.clusters.get(cluster)?.healthy ?? true;
+  }
+
   /** Every cluster as it is, for a worker that starts. */
   snapshots(): ClusterSnapshot[] {
     return [...this.clusters.values()].map((cluster) => cluster.snapshot());
@@ -237,6 +242,12 @@ class MainCluster {
         limits: this.config.breaker,
       },
     };
+  }
+
+  get healthy(): boolean {
+    if (this.health === null) return true;
+    for (const row of this.healthRows.values()) if ((this.deps.levels.read(row) & FAILED_CHECK) === 0) return true;
+    return false;
   }
 
   get settled(): boolean {

@@ -1,6 +1,7 @@
 // What a registry is: it knows the instances of services by name, tells of every change, and takes instances of our own.
 import * as z from 'zod';
 import { type HostConfig, option, text } from '../../core/config/schema.js';
+import { log } from '../../core/log.js';
 import type { Catalog } from '../../core/manifest.js';
 import type { Typed } from './config.js';
 import type { Discovery, DiscoveryManifest, DiscoverySink, DiscoveryState, FoundHost } from './discovery.js';
@@ -149,6 +150,7 @@ export class ServiceDiscovery implements Discovery {
   private readonly service: ServiceKey;
   private subscription: Subscription | null = null;
   private addresses: readonly string[] = [];
+  private fault = '';
 
   constructor(lease: Lease, service: ServiceKey) {
     this.lease = lease;
@@ -156,19 +158,26 @@ export class ServiceDiscovery implements Discovery {
   }
 
   start(sink: DiscoverySink): void {
-    this.subscription = this.lease.registry.subscribe(this.service, {
+    const own: DiscoverySink = {
       onHosts: (hosts: readonly FoundHost[]) => {
         this.addresses = [...new Set(hosts.map((host) => host.address))];
         sink.onHosts(hosts);
       },
-    });
+    };
+    try {
+      this.subscription = this.lease.registry.subscribe(this.service, own);
+    } catch (error) {
+      // A plug-in that breaks its contract costs this cluster, not the configuration that holds it.
+      this.fault = error instanceof Error ? error.message : String(error);
+      log.error({ service: showService(this.service), err: error }, 'a registry threw when it was asked for a service');
+    }
   }
 
   /** The configuration lists no hosts for it. */
   update(): void {}
 
   state(): DiscoveryState {
-    const { settled, error, nextRefresh } = this.subscription?.state() ?? { settled: false, error: '', nextRefresh: -1 };
+    const { settled, error, nextRefresh } = this.subscription?.state() ?? { settled: this.fault !== '', error: this.fault, nextRefresh: -1 };
     return { settled, error, nextRefresh, sources: [{ name: showService(this.service), addresses: this.addresses, error, nextRefresh }] };
   }
 

@@ -37,6 +37,7 @@ describe('the section mesh', () => {
         listener: { name: '', address: { host: '127.0.0.1', port: 12220 } },
         inbound: { name: '', address: { host: '127.0.0.1', port: 12201 } },
         app: { host: '127.0.0.1', port: 12200 },
+        app_check: 5000,
         advertise: null,
         discovery: { type: 'memory' },
         wait: 3000,
@@ -68,6 +69,8 @@ describe('the section mesh', () => {
     assert.deepEqual([sofa!.discovery['path'], sofa!.state], ['/etc/sluice/services.yaml', '/etc/sluice/kept.json']);
     assert.deepEqual([sofa!.cluster.connect_timeout, sofa!.cluster.heartbeat!.interval, sofa!.appCluster.connect_timeout], [1000, 5000, 3000]);
     assert.deepEqual([sofa!.route.timeout, sofa!.route.idempotent], [2000, true]);
+    assert.equal(sofa!.appCluster.health_check!.interval, 5000);
+    assert.equal(good('mesh: {sofa: {app_check: 0}}').mesh.sofa!.appCluster.health_check, null);
   });
 
   test('is refused with the place of each mistake', () => {

@@ -43,6 +43,7 @@ describe('the endpoints of a mesh', { timeout: 60_000 }, () => {
   let inForce: Config;
   let applied: number;
   let unknown: Set<string>;
+  let ill: Set<string>;
   let lines: string[];
   let port: number;
   let held: Promise<void>;
@@ -63,6 +64,7 @@ describe('the endpoints of a mesh', { timeout: 60_000 }, () => {
         inForce = mesh.effective(base);
       },
       settled: (cluster) => !unknown.has(cluster),
+      healthy: (cluster) => !ill.has(cluster),
     });
   };
   const begin = async (text: string): Promise<void> => {
@@ -79,6 +81,7 @@ describe('the endpoints of a mesh', { timeout: 60_000 }, () => {
     stats = new Stats();
     applied = 0;
     unknown = new Set();
+    ill = new Set();
     held = Promise.resolve();
     [port] = (await freePorts(1)) as [number];
     make();
@@ -252,6 +255,38 @@ describe('the endpoints of a mesh', { timeout: 60_000 }, () => {
       assert.deepEqual(routes('sofa:inbound').length, 1, 'what comes is served');
       assert.equal((await call('/services/subscribe', SUBSCRIBE)).body['errorMessage'], 'this process is draining');
       lease.release();
+    });
+
+    test('withdraw an application that accepts no connections, until it does', async () => {
+      await begin(config());
+      await call('/services/publish', PUBLISH);
+      const here = (): number => found('com.example.Hello:1.0:blue').length;
+      const lease = registries.open({ type: 'memory' });
+      ill.add('sofa:app@127.0.0.1:18201');
+      await until('it is withdrawn', () => here() === 0);
+      assert.equal(routes('sofa:inbound').length, 1, 'the way to it stays');
+      const { published } = (await call('/services', null, HEADERS, 'GET')).body as { published: { error: string }[] };
+      assert.equal(published[0]!.error, 'the application accepts no connections');
+      await mesh.update((inForce = mesh.effective((base = read(config(', advertise: "10.0.0.9:7"'))))));
+      assert.equal(here(), 0, 'nor is it published elsewhere');
+      ill.clear();
+      await until('it is back', () => here() === 1);
+      ill.add('sofa:app@127.0.0.1:18201');
+      await until('it is withdrawn again', () => here() === 0);
+      await call('/services/unpublish', UNPUBLISH);
+      ill.clear();
+      await new Promise((resolve) => setTimeout(resolve, 1200));
+      assert.equal(here(), 0, 'what is unpublished stays away');
+      lease.release();
+    });
+
+    test('say so when the discovery is a plug-in that cannot be opened', async () => {
+      const broken = { ...builtins.find((one) => one.name === 'memory')!, registry: () => { throw new Error('no such server'); } };
+      base = read(config());
+      registries.useCatalog(new Catalog([...catalog.all('discovery').filter((one) => one.name !== 'memory'), broken as Manifest]));
+      await mesh.update((inForce = mesh.effective(base)));
+      assert.equal((await call('/services/subscribe', SUBSCRIBE)).body['errorMessage'], 'the discovery memory cannot be opened: no such server');
+      assert.deepEqual(clusters(), []);
     });
 
     test('route what a discovery cannot publish, and say so', async () => {

@@ -15,6 +15,7 @@ public final class MeshApp {
   private static final Map<String, ConsumerConfig<Hello>> consumers = new ConcurrentHashMap<>();
   private static final Map<String, Hello> proxies = new ConcurrentHashMap<>();
   private static final Map<String, ProviderConfig<Hello>> providers = new ConcurrentHashMap<>();
+  private static final List<ConsumerConfig<Hello>> many = new ArrayList<>();
   private static RegistryConfig registry;
 
   private static ApplicationConfig application() {
@@ -59,6 +60,9 @@ public final class MeshApp {
         return SofaClient.load(proxies.get(args[0]), Integer.parseInt(args[1]), Integer.parseInt(args[2]), Integer.parseInt(args[3]));
       case "many":
         return many(Integer.parseInt(args[0]));
+      case "fewer":
+        for (ConsumerConfig<Hello> config : many) config.unRefer();
+        return "unreferred";
       default:
         throw new IllegalArgumentException(verb);
     }
@@ -68,10 +72,9 @@ public final class MeshApp {
   private static String many(int count) throws Exception {
     long began = System.nanoTime();
     List<Hello> all = new ArrayList<>();
-    List<ConsumerConfig<Hello>> configs = new ArrayList<>();
     for (int i = 0; i < count; i++) {
       ConsumerConfig<Hello> config = consumer("many" + i).setAddressWait(0);
-      configs.add(config);
+      many.add(config);
       all.add(config.refer());
     }
     int good = 0;
@@ -92,7 +95,6 @@ public final class MeshApp {
         }
       }
     }
-    for (ConsumerConfig<Hello> config : configs) config.unRefer();
     return good + " in " + (System.nanoTime() - began) / 1_000_000;
   }
 
