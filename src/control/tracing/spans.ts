@@ -104,8 +104,9 @@ class Spans {
       attributes['rpc.system'] = this.isGrpc ? 'grpc' : (SYSTEMS[protocol] ?? protocol);
       if (this.service !== '') attributes['rpc.service'] = this.service;
       if (this.rpcMethod !== '') attributes['rpc.method'] = this.rpcMethod;
-      if (this.isGrpc) attributes['rpc.grpc.status_code'] = rawStatus < 17 ? rawStatus : 2;
-      else if (status > 0) attributes['sluice.protocol_status'] = rawStatus;
+      // Above are statuses of HTTP: the reply, or one that was made here, had none of gRPC.
+      if (this.isGrpc && rawStatus <= 16 && status > 0) attributes['rpc.grpc.status_code'] = rawStatus;
+      if (!this.isGrpc && status > 0) attributes['sluice.protocol_status'] = rawStatus;
     }
     if (this.isHttp) {
       attributes['http.request.method'] = METHODS.has(method) ? method : '_OTHER';
