@@ -1,7 +1,7 @@
-// `node scripts/peers-java.mjs POM_FOLDER [SOURCE_FOLDER]`: gets the jars that a pom.xml names and compiles Java programs of the tests against them.
+// `node scripts/peers-java.mjs POM_FOLDER [SOURCES...]`: gets the jars that a pom.xml names and compiles Java programs of the tests against them.
 //
 // Prints {"classPath"} or, where there is no JDK, no Maven or no way to the jars, {"skip": why}. Everything lands in node_modules/.cache, so
-// the second call is quick. Sources default to the folder of the pom; Commands.java is compiled with them. A folder may hold no sources at all.
+// the second call is quick. Sources are folders and files, by default the folder of the pom; Commands.java is compiled with them. There may be none.
 // With SLUICE_INSTALL_PEERS=1, as root on Debian and its like, a missing JDK or Maven is installed by apt-get; nobody else's system is touched.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
@@ -54,7 +54,7 @@ function make(folder, fill) {
 function prepare(poms, sources) {
   const pom = join(poms, 'pom.xml');
   if (!existsSync(join(root, pom))) throw new Error(`${pom} does not exist`);
-  const files = [...filesUnder(sources).filter((file) => file.endsWith('.java')), commands];
+  const files = [...sources.flatMap(filesUnder).filter((file) => file.endsWith('.java')), commands];
   const jars = join(cache, `jars-${hashOf([pom]).slice(0, 16)}`);
   const classes = join(cache, `classes-${hashOf([pom, ...files]).slice(0, 16)}`);
   const classPath = [classes, join(jars, '*')].join(delimiter);
@@ -75,6 +75,6 @@ function prepare(poms, sources) {
   return { classPath };
 }
 
-const [poms, sources = poms] = process.argv.slice(2);
+const [poms, ...sources] = process.argv.slice(2);
 if (poms === undefined) throw new Error('the folder of a pom.xml is expected, relative to the root of the checkout');
-process.stdout.write(`${JSON.stringify(prepare(poms, sources))}\n`);
+process.stdout.write(`${JSON.stringify(prepare(poms, sources.length === 0 ? [poms] : sources))}\n`);

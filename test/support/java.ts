@@ -26,12 +26,13 @@ export interface NoJava {
 }
 
 /**
- * The jars that `pom`/pom.xml names, and the classes of the *.java below `sources`, with Commands.java. Paths are relative to the root of
- * the checkout; `sources` may be another folder, so that the same programs run with several versions of a library. They are made at the
- * first call, which may take minutes, and kept under node_modules/.cache. Throws when the sources do not compile.
+ * The jars that `pom`/pom.xml names, and the classes of the *.java in `sources` (folders and files; the folder of the pom when none is
+ * named, so that the same programs can run with several versions of a library), with Commands.java. Paths are relative to the root of
+ * the checkout. They are made at the first call, which may take minutes, and kept under node_modules/.cache. Throws when the sources do
+ * not compile.
  */
-export function prepareJava(pom: string, sources = pom): JavaClasses | NoJava {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [resolve('scripts/peers-java.mjs'), pom, sources], { encoding: 'utf8' });
+export function prepareJava(pom: string, ...sources: readonly string[]): JavaClasses | NoJava {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [resolve('scripts/peers-java.mjs'), pom, ...sources], { encoding: 'utf8' });
   assert.equal(status, 0, stderr);
   return JSON.parse(stdout) as JavaClasses | NoJava;
 }
