@@ -356,6 +356,35 @@ describe('started by a process of its own', () => {
     await finish(one, /^sluice_trace_exchanges_total 1$/m);
   });
 
+  for (const name of ['thrift', 'dubbo-thrift']) {
+    test(`${name}.yaml leads calls to its host, whose health it asks`, async () => {
+      const [port, admin] = (await freePorts(2)) as [number, number];
+      const app = join(folder, `${name}-echo.yaml`);
+      writeFileSync(app, `admin: 127.0.0.1:${admin}\nlisteners: [{name: e, address: "127.0.0.1:${port}", protocol: ${name}, routes: e}]\nroutes: [{name: e, routes: [{terminal: echo}]}]\naccess_log: false\n`);
+      const echo = new Process(['start', '-c', app, '--workers', '1']);
+      started.push(echo);
+      await echo.until('errors', /admin +http/);
+      const one = await begin(`${name}.yaml`, { UPSTREAM: `127.0.0.1:${port}` });
+      for (const seqid of [7, 300]) {
+        const header = name === 'thrift' ? '' : `dabc 00000000 001c 01 00000007 ${Buffer.from('com.x.S').toString('hex')} 0000000000000009`;
+        // say('hello') of the service Hello, or of com.x.S; what comes back is its argument as the result.
+        const method = name === 'thrift' ? 'Hello:say' : 'say';
+        const frame = Buffer.from(`00000000 ${header} 80010001 ${method.length.toString(16).padStart(8, '0')} ${Buffer.from(method).toString('hex')} ${seqid.toString(16).padStart(8, '0')} 0b0001 00000005 ${Buffer.from('hello').toString('hex')} 00`.replace(/ /g, ''), 'hex');
+        frame.writeUInt32BE(frame.length - 4, 0);
+        if (name !== 'thrift') frame.writeUInt32BE(frame.length - 4, 6);
+        const socket = connect(one.port, '127.0.0.1');
+        socket.write(frame);
+        const [reply] = (await once(socket, 'data', { signal: AbortSignal.timeout(10_000) })) as [Buffer];
+        socket.destroy();
+        assert.ok(reply.toString('hex').endsWith(`80010002 00000003 736179 ${seqid.toString(16).padStart(8, '0')} 0b0000 00000005 68656c6c6f 00`.replace(/ /g, '')), reply.toString('hex'));
+      }
+      await one.process.until('output', /(.*(Hello|com\.x\.S)\.say" 200 .*\n){2}/);
+      const limit = Date.now() + 10_000;
+      while (!/^sluice_health_check_successes_total\{cluster="app"\} [1-9]/m.test((await http(one.admin, '/metrics')).text)) assert.ok(Date.now() < limit, 'its health was asked');
+      await finish(one, /^sluice_cluster_requests_total\{cluster="app"\} 2$/m);
+    });
+  }
+
   test('has been tried with every file', () => {
     assert.deepEqual([...tried].sort(), [...files].sort());
   });

@@ -9,6 +9,7 @@ import { CONTINUE, type StreamFilter } from '../../../src/stream/filter.js';
 import { DubboThriftProtocol } from '../../../src/stream/protocol/dubbo-thrift/protocol.js';
 import { ThriftProtocol } from '../../../src/stream/protocol/thrift/protocol.js';
 import type { ThriftHead } from '../../../src/stream/thrift/head.js';
+import { Echo } from '../../../src/filters/terminal/echo/echo.js';
 import type { FakeWire } from '../../support/fake-wire.js';
 import { EditFilter, HoldFilter, ReverseFilter, UpperFilter } from '../../support/filters.js';
 import { Lab, type LabOptions } from '../../support/stream-lab.js';
@@ -447,4 +448,25 @@ describe('the client', () => {
     l.upstream().feed(answer(head!));
     assert.deepEqual(replies(c).map((one) => one.status), [200]);
   });
+});
+
+describe('the terminal echo', () => {
+  for (const [name, protocol] of [['thrift', new ThriftProtocol()], ['dubbo-thrift', new DubboThriftProtocol()], ['thrift, in order', new ThriftProtocol({ max_frame: 1_000_000, replies: 'in-order' })]] as const) {
+    test(`returns the first argument as the result: ${name}`, () => {
+      const dubbo = protocol.name === 'dubbo-thrift';
+      const l = lab({ protocol, table: { name: 'main', routes: [{ name: 'echo', terminal: 'echo' }] }, terminals: [new Echo()] });
+      const c = l.client();
+      for (const form of dubbo ? (['strict', 'old'] as const) : forms) {
+        for (const seqid of [7, -1, 0]) {
+          const header = dubbo ? { id: -3n, service: 'com.x.S' } : undefined;
+          c.feed(frame({ form, seqid, name: dubbo ? 'say' : 'S:say', content: text(form, 'hello'), dubbo: header }));
+          assert.deepEqual(c.take(), frame({ form, type: REPLY, seqid, name: 'say', content: text(form, 'hello', 0), dubbo: header }), form);
+          c.feed(frame({ form, seqid, name: 'ping', dubbo: header }));
+          assert.deepEqual(c.take(), frame({ form, type: REPLY, seqid, name: 'ping', dubbo: header }));
+        }
+      }
+      assert.equal(l.last.status, 200);
+      zero(l, 0);
+    });
+  }
 });
