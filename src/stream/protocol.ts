@@ -37,8 +37,11 @@ export interface CodecSink {
   /** The peer's heartbeat; answered by the sink with `codec.pong(out, head)`. */
   onPing(head: Head): void;
   onPong(id: number): void;
-  /** The peer asks for no new exchanges. Those that run may finish; what it will not answer the codec ends afterwards by `onReset(id, 'host-goaway')`. */
-  onGoAway(): void;
+  /**
+   * The peer asks for no new exchanges. Those that run may finish; what it will not answer the codec ends afterwards by
+   * `onReset(id, 'host-goaway')`. `leaving`: the host itself goes, not just this connection, and others are taken instead.
+   */
+  onGoAway(leaving?: boolean): void;
   /**
    * Bytes are malformed or over a limit: decoding has stopped for good. `id` names the exchange to be refused where one is known (also a
    * new one, whose refusal has to take its place in an order of replies), else -1. What came before it on the connection is still answered.

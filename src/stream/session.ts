@@ -384,8 +384,8 @@ export class Session extends SessionExchanges implements Reader, CodecSink, Dead
     this.beat?.answered();
   }
 
-  onGoAway(): void {
-    this.pool?.goAway(this);
+  onGoAway(leaving = false): void {
+    this.pool?.goAway(this, leaving);
   }
 
   onError(id: number, code: ReasonCode, context: ReasonContext): void {

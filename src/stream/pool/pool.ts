@@ -70,12 +70,12 @@ export abstract class MessagePool implements HostPool {
   abstract spare(alone: boolean): Session | null;
 
   /**
-   * The host asked for nothing more on the session. Asked twice within a moment, it is the host itself that goes (a new connection to
-   * one that drains is told at once): others are taken instead, for long enough that it is gone or back.
+   * The host asked for nothing more on the session. Where it says so (`leaving`), or asks twice within a moment, it is the host itself that
+   * goes (a new connection to one that drains is told at once): others are taken instead, for long enough that it is gone or back.
    */
-  goAway(session: Session): void {
+  goAway(session: Session, leaving = false): void {
     const time = now();
-    if (time - this.lastGoAway < AWAY_MS) this.host.awayUntil = time + AWAY_MS;
+    if (leaving || time - this.lastGoAway < AWAY_MS) this.host.awayUntil = time + AWAY_MS;
     this.lastGoAway = time;
     session.leavePool();
   }
