@@ -189,6 +189,18 @@ describe('started by a process of its own', () => {
     await finish(one, /^sluice_cluster_connects_total\{cluster="app"\} 1$/m);
   });
 
+  test('detect.yaml tells protocols apart and carries the rest as bytes', async () => {
+    const echo = await serve(createServer((socket) => void socket.on('error', () => {}).pipe(socket)));
+    const one = await begin('detect.yaml', { UPSTREAM: `127.0.0.1:${upstream}`, FALLBACK: `127.0.0.1:${echo}` });
+    assert.equal(asked(await http(one.port, '/any')).url, '/any');
+    const client = connect(one.port, '127.0.0.1');
+    client.write('SSH-2.0-test\r\n');
+    const [back] = (await once(client, 'data')) as [Buffer];
+    assert.equal(back.toString(), 'SSH-2.0-test\r\n');
+    client.destroy();
+    await finish(one, /^sluice_listener_detected_total\{listener="any",protocol="tcp"\} 1$/m);
+  });
+
   test('bolt.yaml shares a connection to its host', async () => {
     const [port, admin] = (await freePorts(2)) as [number, number];
     const file = join(folder, 'echo.yaml');
@@ -295,6 +307,34 @@ describe('started by a process of its own', () => {
     assert.equal(taken.headers['x-api-key'], undefined, 'the key goes no further');
     assert.equal(asked(await http(one.port, '/public/x')).url, '/public/x');
     await finish(one, /^sluice_cluster_requests_total\{cluster="app"\} 2$/m);
+  });
+
+  test('dubbo.yaml chooses by group and attachments, and asks for health', async () => {
+    const hosts = (await freePorts(3)) as [number, number, number];
+    const file = join(folder, 'dubbo-echo.yaml');
+    const listeners = ['app', 'gray'].map((name, i) => `{name: ${name}, address: "127.0.0.1:${hosts[i]}", protocol: dubbo, routes: e}`);
+    writeFileSync(file, `admin: 127.0.0.1:${hosts[2]}\nlisteners: [${listeners.join(', ')}]\nroutes: [{name: e, routes: [{terminal: echo}]}]\naccess_log: false\n`);
+    const echo = new Process(['start', '-c', file, '--workers', '1']);
+    started.push(echo);
+    await echo.until('errors', /admin +http/);
+    const one = await begin('dubbo.yaml', { UPSTREAM: `127.0.0.1:${hosts[0]}`, GRAY: `127.0.0.1:${hosts[1]}` });
+    const word = (text: string): Buffer => Buffer.from([text.length, ...Buffer.from(text)]);
+    // Calls of com.x.Hi.say with one text and one attachment; the id is eight bytes of its own, and comes back.
+    for (const [key, to] of [['k', 'y'], ['group', 'next'], ['x-env', 'gray']] as const) {
+      const body = Buffer.concat([word('2.0.2'), word('com.x.Hi'), word('0.0.0'), word('say'), word('Ljava/lang/String;'), word('hello'), Buffer.from('H'), word(key), word(to), Buffer.from('Z')]);
+      const head = Buffer.from(`dabbc200fedcba9876543210${body.length.toString(16).padStart(8, '0')}`, 'hex');
+      const socket = connect(one.port, '127.0.0.1');
+      socket.write(Buffer.concat([head, body]));
+      const [reply] = (await once(socket, 'data', { signal: AbortSignal.timeout(10_000) })) as [Buffer];
+      socket.destroy();
+      assert.ok(reply.toString('hex').startsWith('dabb0214fedcba9876543210'), reply.toString('latin1'));
+      assert.ok(reply.includes(Buffer.concat([Buffer.from([0x94]), word('hello')])), reply.toString('latin1'));
+    }
+    await one.process.until('output', /(.*com\.x\.Hi\.say" 200 .*\n){3}/);
+    const limit = Date.now() + 10_000;
+    while (!/^sluice_health_check_successes_total\{cluster="app"\} [1-9]/m.test((await http(one.admin, '/metrics')).text)) assert.ok(Date.now() < limit, 'its health was asked');
+    assert.match((await http(one.admin, '/metrics')).text, /^sluice_cluster_requests_total\{cluster="gray"\} 2$/m);
+    await finish(one, /^sluice_cluster_requests_total\{cluster="app"\} 1$/m);
   });
 
   test('tars.yaml shares a connection to its host, whose health it asks', async () => {
