@@ -1,5 +1,6 @@
 // The Dubbo codec of one connection, the same for both roles: either side may originate requests and events.
 import { MAX_RESERVE, type Output, type Writer } from '../../../core/bytes.js';
+import { COUNTED_FROM, MAX_GATHERED, gathered } from '../../../core/gathered.js';
 import { reasons, type ReasonCode, type ReasonContext } from '../../../core/reason.js';
 import { ALONE, ONEWAY, REPLY, REQUEST, SHARED, type Head } from '../../head.js';
 import type { Codec, CodecSink, LocalReply, Role } from '../../protocol.js';
@@ -60,6 +61,8 @@ export class DubboCodec implements Codec {
   /** Of the last frame received: what the proxy originates is written in it where it can be. */
   private serialization = HESSIAN2;
   private failed = false;
+  /** The frame at hand may be gathered. */
+  private admitted = false;
 
   /** The long frame whose content is arriving: its id, and the content bytes to come. */
   private longId = -1;
@@ -117,20 +120,25 @@ export class DubboCodec implements Codec {
       const size = HEADER + length;
       const limit = event ? CONTROL_LIMIT : this.options.maxFrame;
       if (size > limit) {
-        const id = this.idFor(buf, p, isRequest && twoWay, event);
-        if (event || size > MAX_SKIPPED || sink.onRefused === undefined) return this.refuse(sink, id, start, end, 'frame-too-large', { limit });
-        const n = Math.min(size, left);
-        this.skip = size - n;
-        p += n;
-        sink.onRefused(!isRequest ? REPLY : twoWay ? REQUEST : ONEWAY, Math.max(id, 0), 'frame-too-large', { limit });
+        if (event || size > MAX_SKIPPED || sink.onRefused === undefined) {
+          return this.refuse(sink, this.idFor(buf, p, isRequest && twoWay, event), start, end, 'frame-too-large', { limit });
+        }
+        p += this.passOver(sink, buf, p, size, left, 'frame-too-large', limit);
         continue;
       }
       const long = !event && size > (isRequest ? this.options.maxWhole : MAX_WHOLE);
       const need = long ? HEADER + Math.min(length, isRequest ? PEEK : PEEK_REPLY) : size;
       if (left < need) {
-        this.want = need;
-        break;
+        if (need <= COUNTED_FROM || this.admitted || gathered.bytes + need <= MAX_GATHERED || sink.onRefused === undefined) {
+          this.admitted = true;
+          this.want = need;
+          break;
+        }
+        // Passed on in pieces it could be routed otherwise than its like.
+        p += this.passOver(sink, buf, p, size, left, 'memory-limit', MAX_GATHERED);
+        continue;
       }
+      this.admitted = false;
       this.serialization = flags & SERIALIZATION_MASK;
       const at = p;
       p += long ? HEADER : size;
@@ -176,6 +184,18 @@ export class DubboCodec implements Codec {
     }
     head.letGo();
     return this.failed ? end - start : p - start;
+  }
+
+  /** Leaves out the frame at buf[p] and tells why; returns how many of its bytes are there. */
+  private passOver(sink: CodecSink, buf: Uint8Array, p: number, size: number, left: number, code: ReasonCode, limit: number): number {
+    const n = Math.min(size, left);
+    this.skip = size - n;
+    this.admitted = false;
+    const flags = buf[p + 2]!;
+    const isRequest = (flags & FLAG_REQUEST) !== 0;
+    const awaited = isRequest && (flags & FLAG_TWO_WAY) !== 0;
+    sink.onRefused!(!isRequest ? REPLY : awaited ? REQUEST : ONEWAY, Math.max(this.idFor(buf, p, awaited, false), 0), code, { limit });
+    return n;
   }
 
   /** Takes a number for the peer's id where it awaits an answer. */

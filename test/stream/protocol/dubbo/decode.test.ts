@@ -1,6 +1,7 @@
 // Decoding of Dubbo frames: captured ones, every split, long ones, limits, malformed ones, events.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { MAX_GATHERED, gathered } from '../../../../src/core/gathered.js';
 import { DubboCodec, defaults } from '../../../../src/stream/protocol/dubbo/codec.js';
 import { captured, capturedNames, failure, frame, heartbeat, oneway, readOnly, reply, request, value } from './frames.js';
 import { Recorder, decodeAll, decodeCut } from './recorder.js';
@@ -100,6 +101,21 @@ describe('long frames', () => {
     assert.match(recorder.lines[0]!, /^reply 7 serialization 2 status 20\/200 - - - - 200 - value \{\} content 600/);
     assert.match(recorder.lines[1]!, /^reply 8 .* status 60\/404/);
     assert.ok(recorder.again.take().length === bytes.length);
+  });
+
+  test('a long request is gathered only while the worker holds less than it may; otherwise it is passed over and refused', () => {
+    const bytes = Buffer.concat([request({ args: [body(300_000)], attachments }), request({ id: 2n })]);
+    gathered.bytes += MAX_GATHERED - 200_000;
+    try {
+      for (const cuts of [[100], [100, 5000, 200_000], [bytes.length - 100]]) {
+        const { lines } = decodeCut(bytes, cuts);
+        assert.equal(lines[0], `refused request 0 memory-limit {"limit":${MAX_GATHERED}}`);
+        assert.match(lines[1]!, /^request 1 /);
+      }
+      assert.match(decodeAll(bytes).lines[0]!, /^request 0 .*group=gray/, 'one that is here already needs no room');
+    } finally {
+      gathered.bytes -= MAX_GATHERED - 200_000;
+    }
   });
 
   test('of a frame in pieces nothing is edited', () => {
