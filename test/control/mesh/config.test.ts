@@ -5,10 +5,8 @@ import { type Config, configJsonSchema, decode, type Decoded } from '../../../sr
 import { catalog as builtins } from '../../../src/catalog.js';
 import { formatProblem } from '../../../src/core/config/problem.js';
 import { Catalog, type Manifest } from '../../../src/core/manifest.js';
-import { manifest as bolt } from '../../../src/stream/protocol/bolt/manifest.js';
 
-/** With a protocol of Dubbo's name in any case: what it speaks does not matter here. */
-const manifests: readonly Manifest[] = [...(builtins as readonly Manifest[]).filter((one) => one.name !== 'dubbo'), { ...bolt, name: 'dubbo' } as Manifest];
+const manifests: readonly Manifest[] = builtins;
 const catalog = new Catalog(manifests);
 const read = (text: string, previous?: Config, of = catalog): Decoded => decode(text, '/etc/sluice/a.yaml', of, previous, { env: {} });
 const problems = (decoded: Decoded): string[] => decoded.problems.map((problem) => formatProblem(problem).replace(/^\S+ /, '').replace(': expected ', ': '));

@@ -16,10 +16,9 @@ import { Catalog, type Manifest } from '../../../src/core/manifest.js';
 import { Stats } from '../../../src/core/stats.js';
 import { type FoundHost } from '../../../src/network/upstream/discovery.js';
 import { Registries } from '../../../src/network/upstream/registry.js';
-import { manifest as bolt } from '../../../src/stream/protocol/bolt/manifest.js';
 import { freePorts, until } from '../../support/sluice.js';
 
-const catalog = new Catalog([...(builtins as readonly Manifest[]).filter((one) => one.name !== 'dubbo'), { ...bolt, name: 'dubbo' } as Manifest]);
+const catalog = new Catalog(builtins as readonly Manifest[]);
 
 /** Recorded from SOFARPC 5.13.2 on Java 17; headers beside these are those of every HttpURLConnection. */
 const HEADERS = { 'content-type': 'text/plain', 'user-agent': 'Java/17.0.15', accept: 'text/html, image/gif, image/jpeg, */*; q=0.2' };

@@ -7,10 +7,9 @@ import { catalog as builtins } from '../../../src/catalog.js';
 import { formatProblem } from '../../../src/core/config/problem.js';
 import { parseAddress, type Address } from '../../../src/core/config/schema.js';
 import { Catalog, type Manifest } from '../../../src/core/manifest.js';
-import { manifest as bolt } from '../../../src/stream/protocol/bolt/manifest.js';
 import { RouteTable } from '../../../src/stream/router.js';
 
-const catalog = new Catalog([...(builtins as readonly Manifest[]).filter((one) => one.name !== 'dubbo'), { ...bolt, name: 'dubbo' } as Manifest]);
+const catalog = new Catalog(builtins as readonly Manifest[]);
 const base = (text: string): Config => {
   const decoded = decode(text, 'a.yaml', catalog, undefined, { env: {} });
   assert.deepEqual(decoded.problems.map(formatProblem), []);
