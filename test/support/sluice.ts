@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -13,34 +13,52 @@ import type { TestContext } from 'node:test';
 const binary = resolve(process.env['SLUICE_BINARY'] ?? 'dist/sluice.js');
 
 /**
- * Ports below the range from which the system takes those of outgoing connections and of `listen(0)`: nobody else takes one of these
- * between its choice and its use, and one that is to refuse connections goes on refusing.
+ * Ports below the range from which the system takes those of outgoing connections and of `listen(0)`, in blocks of which each process of
+ * tests holds its own by listening on the first: nobody takes a port between its choice and its use, and one that is to refuse
+ * connections goes on refusing.
  */
 const LOWEST_PORT = 12_000;
-const PORTS = 20_000;
-const given = new Set<number>();
+const BLOCKS = 200;
+const BLOCK = 100;
+let port = 0;
+let blockEnd = 0;
+let claiming: Promise<void> | null = null;
 
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer().listen(port, '127.0.0.1');
-  try {
-    await once(server, 'listening');
-  } catch {
-    return false;
+/** Resolves with a server that listens on the port, or with null. */
+function listenOn(port: number): Promise<Server | null> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.on('error', () => resolve(null));
+    server.listen(port, '127.0.0.1', () => resolve(server));
+  });
+}
+
+async function claimBlock(): Promise<void> {
+  for (let tries = 0; tries < 10 * BLOCKS; tries++) {
+    const first = LOWEST_PORT + randomInt(BLOCKS) * BLOCK;
+    const holder = await listenOn(first);
+    if (holder === null) continue;
+    holder.unref();
+    port = first + 1;
+    blockEnd = first + BLOCK;
+    return;
   }
-  server.close();
-  await once(server, 'close');
-  return true;
+  assert.fail('all blocks of ports are taken');
 }
 
 /** A port of 127.0.0.1 that nobody listens on, never the same one twice. */
 export async function freePort(): Promise<number> {
-  for (let tries = 0; tries < 1000; tries++) {
-    const port = LOWEST_PORT + randomInt(PORTS);
-    if (given.has(port) || !(await isFree(port))) continue;
-    given.add(port);
-    return port;
+  for (;;) {
+    if (port >= blockEnd) {
+      await (claiming ??= claimBlock().finally(() => (claiming = null)));
+      continue;
+    }
+    const found = port++;
+    const server = await listenOn(found);
+    if (server === null) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return found;
   }
-  assert.fail('no port is free');
 }
 
 export async function freePorts(n: number): Promise<number[]> {
