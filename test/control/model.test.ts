@@ -149,7 +149,7 @@ clustres: []
       'a.yaml:16:96: routes[0].routes[2].weighted[1].cluster: there is no cluster of this name, got "bpp" (did you mean app?)',
       'a.yaml:18:52: clusters[0].balancer.type: expected weighted, got "weightd" (did you mean weighted?)',
       'a.yaml:19:12: clusters[1].name: expected a name of lower-case letters, digits, ".", "_" and "-", got "App2" (app2 would be one)',
-      'a.yaml:20:11: tracing.zipkin: unknown key (known are exporter, sampling, propagation, inject, always_propagate, service_name, resource)',
+      'a.yaml:20:11: tracing.zipkin: unknown key (known are exporter, sampling, propagation, trust, inject, always_propagate, service_name, resource)',
       'a.yaml:21:1: clustres: unknown key (did you mean clusters?)',
     ]);
   });

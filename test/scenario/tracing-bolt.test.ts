@@ -79,6 +79,13 @@ test('calls that are not recorded reach the host as they were sent', { timeout: 
   await client.reply(client.request('b'));
   assert.deepEqual(app.heard.map((headers) => ({ ...headers, service: '' })), [{ service: '', ...sent }, { service: '' }]);
   await client.reply(client.request('c', { headers: { new_rpc_trace_context: sent.new_rpc_trace_context.replace('false', 'true') } }));
+  assert.equal(await sluice.metric('sluice_trace_exchanges_total'), 0, 'SOFATracer sets its flag of itself');
+
+  const [other] = (await freePorts(1)) as [number];
+  const obeying = await start(t, { config: config(other, app.port, `{exporter: {url: "${receiver.url}", interval: 50ms}, trust: [sofa]}`) });
+  const second = await openBolt(t, other);
+  await second.reply(second.request('d', { headers: sent }));
+  await second.reply(second.request('e', { headers: { new_rpc_trace_context: sent.new_rpc_trace_context.replace('false', 'true') } }));
   await receiver.trace(TRACE, 2);
-  assert.equal(await sluice.metric('sluice_trace_exchanges_total'), 1);
+  assert.deepEqual([await obeying.metric('sluice_trace_exchanges_total'), app.heard[3]!['new_rpc_trace_context']], [1, sent.new_rpc_trace_context]);
 });

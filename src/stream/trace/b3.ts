@@ -1,6 +1,6 @@
 // B3 of Zipkin, in one header (b3) and in several (x-b3-*): https://github.com/openzipkin/b3-propagation
 import { headerName, type Head, type HeaderName } from '../head.js';
-import { type Decision, type Format, isUndecided, NONE, SAMPLED, type TraceContext, UNSAMPLED } from './context.js';
+import { type Decision, type Format, NONE, SAMPLED, saw, type TraceContext, UNDECIDED, UNSAMPLED } from './context.js';
 import { isId } from './ids.js';
 
 const DASH = 0x2d;
@@ -25,12 +25,12 @@ class B3Single implements Format {
   decision(head: Head): Decision {
     if (!head.find(this.header)) return NONE;
     const { vbuf: b, vstart: s, vend: end } = head;
-    if (end - s === 1) return decisionOf(b[s]!);
+    if (end - s === 1) return saw(b, 0, 0, decisionOf(b[s]!));
     const span = this.spanAt(b, s, end);
     if (span < 0) return NONE;
-    if (span + 16 === end) return isUndecided(b, s, span - 1);
+    if (span + 16 === end) return saw(b, s, span - 1, UNDECIDED);
     if (b[span + 16] !== DASH || (span + 18 !== end && b[span + 18] !== DASH)) return NONE;
-    return decisionOf(b[span + 17]!);
+    return saw(b, s, span - 1, decisionOf(b[span + 17]!));
   }
 
   /** Where the span id begins, after a trace id of 16 or 32 digits; -1 where the ids are not there. */
@@ -80,23 +80,19 @@ class B3Multi implements Format {
   }
 
   decision(head: Head): Decision {
-    if (this.isDebug(head)) return SAMPLED;
-    if (head.find(this.sampled)) {
-      const b = head.vbuf;
-      const s = head.vstart;
-      const n = head.vend - s;
-      if (n === 1 && b[s] !== DEBUG) {
-        const said = decisionOf(b[s]!);
-        if (said !== NONE) return said;
-      } else if (n === 4 && b[s] === 0x74) {
-        // "true" and "false" were written by early libraries.
-        return SAMPLED;
-      } else if (n === 5 && b[s] === 0x66) {
-        return UNSAMPLED;
-      }
-    }
-    if (!this.hasIds(head) || !head.find(this.traceId)) return NONE;
-    return isUndecided(head.vbuf, head.vstart, head.vend);
+    const said = this.isDebug(head) ? SAMPLED : this.flagOf(head);
+    if (this.hasIds(head) && head.find(this.traceId)) return saw(head.vbuf, head.vstart, head.vend, said === NONE ? UNDECIDED : said);
+    return saw(head.vbuf, 0, 0, said);
+  }
+
+  private flagOf(head: Head): Decision {
+    if (!head.find(this.sampled)) return NONE;
+    const b = head.vbuf;
+    const s = head.vstart;
+    const n = head.vend - s;
+    if (n === 1) return b[s] === DEBUG ? NONE : decisionOf(b[s]!);
+    // "true" and "false" were written by early libraries.
+    return n === 4 && b[s] === 0x74 ? SAMPLED : n === 5 && b[s] === 0x66 ? UNSAMPLED : NONE;
   }
 
   private isDebug(head: Head): boolean {

@@ -31,10 +31,14 @@ const formats = z.union([oneOf(formatNames).transform((one): FormatName[] => [on
 
 const tracing = z.strictObject({
   exporter: option(exporter.prefault({}), { doc: 'Where finished spans go. The URL alone is enough.' }),
-  sampling: option(percent(), { default: 100, doc: 'Share of the requests that are recorded, of those whose client has not decided. Default 100%.', unit: '%' }),
+  sampling: option(percent(), { default: 100, doc: 'Share of the requests that are recorded, of those that nobody has decided on. Default 100%.', unit: '%' }),
   propagation: option(formats.refine((list) => list.length > 0, { params: { expected: 'at least one of the formats' } }), {
     default: ['w3c', 'b3', 'b3multi', 'sofa'],
     doc: 'Headers in which a request may bring its trace, looked for in this order; a trace that begins here is written as the first. Bolt uses sofa, the other protocols the others. Default w3c, b3, b3multi, sofa.',
+  }),
+  trust: option(formats, {
+    default: ['w3c', 'b3', 'b3multi'],
+    doc: 'Formats whose flag decides whether a request is recorded; the flag of others counts as none, and the share decides by the trace id. SOFATracer sets its flag whether or not anybody decided. Default w3c, b3, b3multi.',
   }),
   inject: option(formats, { default: [], doc: 'Formats that are written into each recorded request besides those it came with. Default none.' }),
   always_propagate: option(flag(), { default: false, doc: 'Gives requests that bring no trace one that is not recorded, so that what comes next decides the same. Default false: they stay as they came.' }),

@@ -1,5 +1,6 @@
 // What is known of the trace that an exchange belongs to: filled when its head came, read when its record is finished.
 import type { Head } from '../head.js';
+import type { FormatName } from './config.js';
 
 /** What a request says of its trace: nothing; that it is not recorded; that it is; that whoever comes next may decide. */
 export const NONE = 0;
@@ -8,14 +9,15 @@ export const SAMPLED = 2;
 export const UNDECIDED = 3;
 export type Decision = typeof NONE | typeof UNSAMPLED | typeof SAMPLED | typeof UNDECIDED;
 
-/** Set together with UNDECIDED: where the trace id lies, of which all proxies on the way draw the same number (`fractionOf`). */
-export const undecided = { buf: Buffer.alloc(0) as Uint8Array, start: 0, end: 0 };
+/** Where the trace id lies that was looked at last; empty where a decision came without ids. All proxies on the way draw the same number of it. */
+export const seen = { buf: Buffer.alloc(0) as Uint8Array, start: 0, end: 0 };
 
-export function isUndecided(buf: Uint8Array, start: number, end: number): Decision {
-  undecided.buf = buf;
-  undecided.start = start;
-  undecided.end = end;
-  return UNDECIDED;
+/** Notes the place of a trace id and returns what is said of it. */
+export function saw(buf: Uint8Array, start: number, end: number, said: Decision): Decision {
+  seen.buf = buf;
+  seen.start = start;
+  seen.end = end;
+  return said;
 }
 
 /**
@@ -23,8 +25,8 @@ export function isUndecided(buf: Uint8Array, start: number, end: number): Decisi
  * `decision` is asked of every message and allocates nothing; the others only of those that are recorded.
  */
 export interface Format {
-  readonly name: string;
-  /** What is malformed counts as absent. */
+  readonly name: FormatName;
+  /** What is malformed counts as absent. Whatever it is but NONE, `seen` has the trace id. */
   decision(head: Head): Decision;
   /** Takes over the ids, after a `decision` other than NONE; what the head does not have stays ''. */
   read(head: Head, trace: TraceContext): void;

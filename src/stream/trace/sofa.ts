@@ -2,7 +2,7 @@
 import { equalAt } from '../../core/bytes.js';
 import { clock } from '../../core/clock.js';
 import { headerName, type Head, type HeaderName } from '../head.js';
-import { type Decision, type Format, isUndecided, NONE, SAMPLED, type TraceContext } from './context.js';
+import { type Decision, type Format, NONE, SAMPLED, saw, type TraceContext, UNDECIDED, UNSAMPLED } from './context.js';
 import { derivedSpanId, ownNumber, traceIdOf } from './ids.js';
 
 /**
@@ -18,7 +18,7 @@ import { derivedSpanId, ownNumber, traceIdOf } from './ids.js';
  * and the n-th call that is made while serving a call adds ".n" to its id. Caller and callee use the same id for their sides of it.
  * A proxy makes one call for each that it serves: what came as 0.1 goes out as 0.1.1.
  *
- * `sample=false` decides nothing: SOFARPC says so of every call unless somebody gave its tracer a sampler.
+ * Nobody decides by default: SOFARPC 5.13 says `true` of every call, others `false`, unless the application gave its tracer a sampler.
  */
 const PAIRS = headerName('new_rpc_trace_context');
 const TRACE = Buffer.from('tcid=');
@@ -36,12 +36,12 @@ let traceFrom = 0;
 let traceTo = 0;
 let callFrom = 0;
 let callTo = 0;
-let sampled = false;
+let said: Decision = UNDECIDED;
 
 /** Finds the pairs that matter here, of which the order is not prescribed; false without a trace id. One pass: it is done for every call. */
 function scanPairs(buf: Uint8Array, start: number, end: number): boolean {
   traceTo = traceFrom = callTo = callFrom = 0;
-  sampled = false;
+  said = UNDECIDED;
   for (let p = start; p < end; p++) {
     const first = buf[p];
     const at = p;
@@ -51,7 +51,7 @@ function scanPairs(buf: Uint8Array, start: number, end: number): boolean {
       traceTo = p;
     } else if (first === SAMPLE[0]) {
       if (isKey(buf, at, p, SAMPLE)) {
-        sampled = isTrue(buf, at + SAMPLE.length, p);
+        said = saidBy(buf, at + SAMPLE.length, p);
         // SOFATracer writes it last, and baggage after it.
         if (traceTo > 0 && callTo > 0) break;
       } else if (isKey(buf, at, p, CALL)) {
@@ -74,9 +74,11 @@ function isWord(buf: Uint8Array, start: number, end: number): boolean {
   return true;
 }
 
-/** `true` in any case. */
-function isTrue(buf: Uint8Array, start: number, end: number): boolean {
-  return end - start === 4 && (buf[start]! | 32) === 0x74 && (buf[start + 1]! | 32) === 0x72 && (buf[start + 2]! | 32) === 0x75 && (buf[start + 3]! | 32) === 0x65;
+/** `true` and `false`, in any case of letters. */
+function saidBy(buf: Uint8Array, start: number, end: number): Decision {
+  const first = buf[start]! | 32;
+  if (end - start === 4 && first === 0x74) return SAMPLED;
+  return end - start === 5 && first === 0x66 ? UNSAMPLED : UNDECIDED;
 }
 
 let count = 1000 + (Math.floor(clock.wall()) % 8000);
@@ -105,11 +107,11 @@ class Sofa implements Format {
   decision(head: Head): Decision {
     if (head.find(PAIRS)) {
       const { vbuf, vstart, vend } = head;
-      if (scanPairs(vbuf, vstart, vend)) return sampled ? SAMPLED : isUndecided(vbuf, traceFrom, traceTo);
+      if (scanPairs(vbuf, vstart, vend)) return saw(vbuf, traceFrom, traceTo, said);
     }
     if (!head.find(this.trace) || !isWord(head.vbuf, head.vstart, head.vend)) return NONE;
     const { vbuf, vstart, vend } = head;
-    return this.sampled !== null && head.find(this.sampled) && isTrue(head.vbuf, head.vstart, head.vend) ? SAMPLED : isUndecided(vbuf, vstart, vend);
+    return saw(vbuf, vstart, vend, this.sampled !== null && head.find(this.sampled) ? saidBy(head.vbuf, head.vstart, head.vend) : UNDECIDED);
   }
 
   read(head: Head, trace: TraceContext): void {

@@ -5,7 +5,7 @@ import type { Protocol } from '../protocol.js';
 import type { ExchangeRecord } from '../record.js';
 import { b3, b3Multi, b3MultiExact } from './b3.js';
 import type { FormatName, TracingConfig } from './config.js';
-import { type Format, NONE, SAMPLED, takeTrace, type TraceContext, undecided, UNSAMPLED } from './context.js';
+import { type Format, NONE, seen, takeTrace, type TraceContext, UNDECIDED, UNSAMPLED } from './context.js';
 import { fractionOf, newSpanId, newTraceId } from './ids.js';
 import { sofaBolt, sofaHttp } from './sofa.js';
 import type { SpanSink } from './span-sink.js';
@@ -48,6 +48,8 @@ export class Tracer {
   private readonly ratio: number;
   private readonly always: boolean;
   private readonly formats: readonly Format[];
+  /** Whether the flag of a format decides. */
+  private readonly trusted: readonly boolean[];
   /** Written in any case; never looked for. */
   private readonly inject: readonly Format[];
   private readonly sink: SpanSink;
@@ -56,6 +58,7 @@ export class Tracer {
     this.ratio = config.sampling / 100;
     this.always = config.always_propagate;
     this.formats = formatsFor(config.propagation, protocol);
+    this.trusted = this.formats.map(({ name }) => config.trust.includes(name));
     this.inject = config.inject.map((name) => formatOf(name, protocol.requestIds));
     this.sink = sink;
   }
@@ -67,7 +70,7 @@ export class Tracer {
       const format = formats[i]!;
       const said = format.decision(head);
       if (said === NONE) continue;
-      if (said === UNSAMPLED || (said !== SAMPLED && !this.draws())) return;
+      if (said === UNDECIDED || !this.trusted[i]! ? !this.draws() : said === UNSAMPLED) return;
       const trace = takeTrace();
       trace.sampled = true;
       format.read(head, trace);
@@ -86,7 +89,8 @@ export class Tracer {
 
   /** Decides on a trace that nobody has decided on: what it draws depends on its id alone. */
   private draws(): boolean {
-    return this.ratio > 0 && (this.ratio >= 1 || fractionOf(undecided.buf, undecided.start, undecided.end) < this.ratio);
+    if (this.ratio <= 0 || this.ratio >= 1) return this.ratio > 0;
+    return (seen.end > seen.start ? fractionOf(seen.buf, seen.start, seen.end) : random()) < this.ratio;
   }
 
   private record(head: Head, record: ExchangeRecord, trace: TraceContext, found: Format | null): void {

@@ -1,6 +1,6 @@
 // W3C Trace Context (traceparent, tracestate), version 00 and what later versions promise to keep.
 import { headerName, type Head } from '../head.js';
-import { type Decision, type Format, NONE, SAMPLED, type TraceContext, UNSAMPLED } from './context.js';
+import { type Decision, type Format, NONE, SAMPLED, saw, type TraceContext, UNSAMPLED } from './context.js';
 import { hexValue, isId } from './ids.js';
 
 const PARENT = headerName('traceparent');
@@ -27,7 +27,7 @@ class W3c implements Format {
     if (!isId(b, s + 3, s + 35) || !isId(b, s + 36, s + 52)) return NONE;
     const flags = hexValue(b[s + 54]!);
     if (flags < 0 || hexValue(b[s + 53]!) < 0) return NONE;
-    return (flags & 1) === 1 ? SAMPLED : UNSAMPLED;
+    return saw(b, s + 3, s + 35, (flags & 1) === 1 ? SAMPLED : UNSAMPLED);
   }
 
   read(head: Head, trace: TraceContext): void {

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { FakeClock } from '../../../src/core/clock-fake.js';
 import { setClock } from '../../../src/core/clock.js';
 import { b3, b3Multi, b3MultiExact } from '../../../src/stream/trace/b3.js';
-import { type Decision, type Format, NONE, SAMPLED, TraceContext, UNDECIDED, undecided, UNSAMPLED } from '../../../src/stream/trace/context.js';
+import { type Decision, type Format, NONE, SAMPLED, TraceContext, UNDECIDED, UNSAMPLED, seen } from '../../../src/stream/trace/context.js';
 import { derivedSpanId, fractionOf, traceIdOf } from '../../../src/stream/trace/ids.js';
 import { sofaBolt, sofaHttp } from '../../../src/stream/trace/sofa.js';
 import { w3c } from '../../../src/stream/trace/w3c.js';
@@ -14,7 +14,7 @@ const T = '0af7651916cd43dd8448eb211c80319c';
 const S = 'b7ad6b7169203331';
 const names: Record<number, string> = { [NONE]: 'none', [UNSAMPLED]: 'unsampled', [SAMPLED]: 'sampled', [UNDECIDED]: 'undecided' };
 
-const fraction = (): number => fractionOf(undecided.buf, undecided.start, undecided.end);
+const fraction = (): number => fractionOf(seen.buf, seen.start, seen.end);
 
 function decisions(format: Format, cases: readonly (readonly [Record<string, string>, Decision])[]): void {
   for (const [headers, wanted] of cases) assert.equal(names[format.decision(new FakeHead(headers))], names[wanted], JSON.stringify(headers));
@@ -158,20 +158,20 @@ describe('B3 in several headers', () => {
 });
 
 describe("SOFATracer's keys", () => {
-  // As SOFARPC 5.13 for Java writes it; its tracer has no sampler unless somebody gives it one.
+  // As SOFARPC for Java writes them.
   const id = '0a0fe93f1488349732342100153695';
   const pairs = `tcid=${id}&spid=0.1&pspid=0&sample=false&_sys_zone=eu&user=4711&`;
   const old = { 'rpc_trace_context.sofaTraceId': id, 'rpc_trace_context.sofaRpcId': '0.2', 'rpc_trace_context.samp': 'false', 'rpc_trace_context.sofaPenAttrs': 'a=b&' };
 
-  test('decide only what somebody decided', () => {
+  test('decide as their flag says', () => {
     decisions(sofaBolt, [
-      [{ new_rpc_trace_context: pairs }, UNDECIDED], [{ new_rpc_trace_context: pairs.replace('false', 'true') }, SAMPLED], [{ new_rpc_trace_context: `spid=0&tcid=${id}` }, UNDECIDED],
-      [old, UNDECIDED], [{ ...old, 'rpc_trace_context.samp': 'true' }, SAMPLED], [{ ...old, new_rpc_trace_context: pairs.replace('false', 'TRUE') }, SAMPLED],
+      [{ new_rpc_trace_context: pairs }, UNSAMPLED], [{ new_rpc_trace_context: pairs.replace('false', 'true') }, SAMPLED], [{ new_rpc_trace_context: pairs.replace('false', 'perhaps') }, UNDECIDED], [{ new_rpc_trace_context: `spid=0&tcid=${id}` }, UNDECIDED],
+      [old, UNSAMPLED], [{ ...old, 'rpc_trace_context.samp': '' }, UNDECIDED], [{ ...old, 'rpc_trace_context.samp': 'true' }, SAMPLED], [{ ...old, new_rpc_trace_context: pairs.replace('false', 'TRUE') }, SAMPLED],
       [{ ...old, new_rpc_trace_context: '', 'rpc_trace_context.samp': 'true' }, SAMPLED], [{ new_rpc_trace_context: 'tcid=&spid=0&' }, NONE], [{ new_rpc_trace_context: '&&=&x' }, NONE],
       [{ 'rpc_trace_context.sofaTraceId': '' }, NONE], [{ 'rpc_trace_context.sofaTraceId': 'a b' }, NONE], [{ 'rpc_trace_context.sofaTraceId': 'x'.repeat(129) }, NONE],
       [{ 'rpc_trace_context.sofaRpcId': '0.1' }, NONE], [{}, NONE],
     ]);
-    decisions(sofaHttp, [[{ 'SOFA-TraceId': id, 'SOFA-RpcId': '0.1' }, UNDECIDED], [{ new_rpc_trace_context: pairs }, UNDECIDED], [{}, NONE]]);
+    decisions(sofaHttp, [[{ 'SOFA-TraceId': id, 'SOFA-RpcId': '0.1' }, UNDECIDED], [{ new_rpc_trace_context: pairs }, UNSAMPLED], [{}, NONE]]);
   });
 
   test('become ids of a trace and of the span that called', () => {

@@ -111,6 +111,21 @@ describe('a tracer', () => {
     }
   });
 
+  test('obeys the flags of formats that are trusted, and decides for the others itself', () => {
+    const both = (config: Record<string, unknown>, headers: Record<string, string>): boolean[] =>
+      ['0%', '100%'].map((sampling) => tracer({ ...config, sampling }).begin(httpHead('GET', '/', headers)).trace !== null);
+    assert.deepEqual(both({}, { traceparent: `00-${T}-${S}-00` }), [false, false]);
+    assert.deepEqual(both({}, { traceparent: `00-${T}-${S}-01` }), [true, true]);
+    for (const flag of ['00', '01']) assert.deepEqual(both({ trust: 'b3' }, { traceparent: `00-${T}-${S}-${flag}` }), [false, true]);
+    for (const b3 of ['0', '1', 'd']) assert.deepEqual(both({ trust: 'w3c' }, { b3 }), [false, true]);
+    const sofa = { propagation: 'sofa' };
+    for (const flag of ['true', 'false']) {
+      const headers = { new_rpc_trace_context: `tcid=${T}&spid=0&sample=${flag}&` };
+      assert.deepEqual(both(sofa, headers), [false, true], 'SOFATracer sets it of itself');
+      assert.deepEqual(both({ ...sofa, trust: 'sofa' }, headers), [flag === 'true', flag === 'true']);
+    }
+  });
+
   test('honours a decision that comes without ids', () => {
     const head = httpHead('GET', '/', { b3: 'd' });
     const record = tracer({ sampling: 0 }).begin(head);
