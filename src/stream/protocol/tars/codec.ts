@@ -136,7 +136,8 @@ export class TarsCodec implements Codec {
     if (id === 0) {
       // Sent unasked. What is no call to reconnect is for the client that the connection belongs to.
       if (head.find(description) && head.vend - head.vstart === RECONNECT.length && equalAt(head.vbuf, head.vstart, RECONNECT)) {
-        sink.onGoAway();
+        // Servers say it when they stop, and do not serve what connects from then on.
+        sink.onGoAway(true);
         return;
       }
       head.push = true;

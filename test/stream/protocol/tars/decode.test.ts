@@ -127,7 +127,7 @@ describe('pings and pushes', () => {
       replyFrame({ id: 0, description: '_reconnect_' }), replyFrame({ id: 0, version: 0, content: Buffer.from('news') }), replyFrame({ id: 0, description: '_reconnect' }),
       replyFrame({ id: 0, status: [['TARS_FUNC', 'onNews']], tail: undefined as never }), replyFrame({ id: 5, description: '_reconnect_' }),
     ]), { role: 'client' });
-    assert.deepEqual(lines.map((line) => line.split(' message')[0]), ['goaway', 'oneway v0 push id 0', 'oneway v1 push id 0', 'oneway v1 push id 0', 'reply v1 id 5']);
+    assert.deepEqual(lines.map((line) => line.split(' message')[0]), ['goaway of the host', 'oneway v0 push id 0', 'oneway v1 push id 0', 'oneway v1 push id 0', 'reply v1 id 5']);
     assert.match(lines[1]!, /content 4 news$/);
   });
 

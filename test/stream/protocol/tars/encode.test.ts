@@ -176,7 +176,7 @@ describe('the call to reconnect', () => {
     assert.equal(out.writer.pos, 0);
     assert.equal(new TarsCodec('server', { ...defaultOptions, goaway: true }).encodeGoAway(out), true);
     const bytes = out.take();
-    assert.deepEqual(decodeAll(bytes, { role: 'client' }).lines, ['goaway']);
+    assert.deepEqual(decodeAll(bytes, { role: 'client' }).lines, ['goaway of the host']);
     assert.deepEqual([readReplies(bytes)[0]!.iRequestId, readReplies(bytes)[0]!.sResultDesc], [0, '_reconnect_']);
   });
 });

@@ -249,6 +249,7 @@ describe('what is sent unasked', () => {
     const up = l.upstream();
     const [id] = idsOf(up.take());
     up.feed(replyFrame({ id: 0, description: '_reconnect_' }));
+    assert.ok(l.hosts[0]!.awayUntil > 0, 'others are taken while there are any: a server that stops does not serve what connects now');
     c.feed(requestFrame({ id: 2 }));
     assert.equal(l.dialled.length, 2, 'the next call opens another connection');
     up.feed(replyFrame({ id: id! }));

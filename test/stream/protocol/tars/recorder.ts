@@ -57,8 +57,8 @@ export class Recorder implements CodecSink {
   onPong(id: number): void {
     this.lines.push(`pong ${id}`);
   }
-  onGoAway(): void {
-    this.lines.push('goaway');
+  onGoAway(leaving?: boolean): void {
+    this.lines.push(leaving === true ? 'goaway of the host' : 'goaway');
   }
   onError(id: number, code: ReasonCode, context: ReasonContext): void {
     this.errors++;
