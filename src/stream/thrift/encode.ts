@@ -1,6 +1,6 @@
-// Thrift frames out: an unchanged one of fixed layout is one copy with its numbers patched, any other gets a new prefix before its content.
+// Thrift frames out: an unchanged one is one copy with its numbers patched, any other gets a new prefix before its content.
 import { MAX_RESERVE, type Output, type Writer } from '../../core/bytes.js';
-import { COMPACT, COMPACT_BYTE, OLD, PREFIX_BOUND, STRICT, putU32, putVarint, varintLength } from './frame.js';
+import { COMPACT, COMPACT_BYTE, OLD, PADDED, PREFIX_BOUND, STRICT, putU32, putVarint, varintLength } from './frame.js';
 import type { ThriftHead } from './head.js';
 
 /**
@@ -22,19 +22,37 @@ export const outgoing = new Outgoing();
 
 /** Writes a frame whose content is at hand. */
 export function encodeWhole(out: Output, head: ThriftHead): void {
-  const { start, end, buf, form } = head;
+  const { start, end, buf } = head;
   const n = end - start;
-  if (head.edited || form === COMPACT || head.bodyBuf !== buf || outgoing.nameBuf !== buf || n > MAX_RESERVE) {
+  if (head.edited || head.bodyBuf !== buf || outgoing.nameBuf !== buf || n > MAX_RESERVE - PADDED) {
     encodePieces(out, head);
-    return;
+  } else if (head.form === COMPACT) {
+    encodeCompact(out, head);
+  } else {
+    const w = out.out(n);
+    const at = w.pos - start;
+    w.bytes(buf, start, end);
+    putU32(w.buf, at + head.content - 4, outgoing.seqid);
+    if (!head.dubbo) return;
+    putU32(w.buf, at + head.message - 8, outgoing.high);
+    putU32(w.buf, at + head.message - 4, outgoing.low);
   }
-  const w = out.out(n);
-  const at = w.pos - start;
-  w.bytes(buf, start, end);
-  putU32(w.buf, at + head.content - 4, outgoing.seqid);
-  if (!head.dubbo) return;
-  putU32(w.buf, at + head.message - 8, outgoing.high);
-  putU32(w.buf, at + head.message - 4, outgoing.low);
+}
+
+/** An unchanged compact message, whose sequence number may have another length than it came with. */
+function encodeCompact(out: Output, head: ThriftHead): void {
+  const { buf, behindSeqid, end } = head;
+  const { seqid } = outgoing;
+  const width = outgoing.width === 0 ? varintLength(seqid) : outgoing.width;
+  const length = 2 + width + end - behindSeqid;
+  const w = out.out(4 + length);
+  const to = w.buf;
+  const at = w.pos;
+  putU32(to, at, length);
+  to[at + 4] = COMPACT_BYTE;
+  to[at + 5] = buf[head.message + 1]!;
+  w.pos = putVarint(to, at + 6, seqid, width);
+  w.bytes(buf, behindSeqid, end);
 }
 
 function encodePieces(out: Output, head: ThriftHead): void {

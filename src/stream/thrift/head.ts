@@ -24,6 +24,8 @@ export class ThriftHead extends Head {
   message = 0;
   nameStart = 0;
   nameEnd = 0;
+  /** Of compact messages: where the length of the name begins, which follows the sequence number. */
+  behindSeqid = 0;
   /** Where the struct begins. */
   content = 0;
   /** Of Dubbo's header: the service, and the id with its upper and lower half. */
@@ -192,6 +194,7 @@ export class ThriftHead extends Head {
     copy.message = this.message - start;
     copy.nameStart = this.nameStart - start;
     copy.nameEnd = this.nameEnd - start;
+    copy.behindSeqid = this.behindSeqid - start;
     copy.content = this.content - start;
     copy.serviceStart = this.serviceStart - start;
     copy.serviceEnd = this.serviceEnd - start;

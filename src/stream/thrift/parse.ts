@@ -94,6 +94,7 @@ function parseCompact(head: ThriftHead, buf: Uint8Array, p: number, end: number,
     seqid |= (b & 0x7f) << shift;
     if (b < 0x80) break;
   }
+  head.behindSeqid = q;
   let name = 0;
   for (let shift = 0; ; shift += 7) {
     if (q >= stop || shift > 28) return bad('the length of the name has no end');

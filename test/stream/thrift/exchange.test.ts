@@ -137,7 +137,8 @@ describe('one-way calls', () => {
         const c = l.client();
         c.feed(Buffer.concat([frame({ form, type: ONEWAY, seqid: 0, name: 'note' }), frame({ form, seqid: 4, name: 'ask' })]));
         const got = l.dialled.flatMap((_, i) => calls(l.upstream(i).take()));
-        assert.deepEqual(got.map((head) => head.type).sort(), [1, ONEWAY]);
+        assert.equal(got.length, 2);
+        assert.ok(got.some((head) => head.type === ONEWAY) && got.some((head) => head.type === 1));
         const i = l.dialled.length - 1;
         l.upstream(i).feed(answer(got.find((head) => head.type === 1)!));
         assert.deepEqual(replies(c).map((head) => head.seqid), [4]);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { headerName } from '../../../src/stream/head.js';
-import { ThriftHead } from '../../../src/stream/thrift/head.js';
+import type { ThriftHead } from '../../../src/stream/thrift/head.js';
 import { EXCEPTION, REPLY, failure, forms, frame } from './frames.js';
 import { decodeAll } from './recorder.js';
 
