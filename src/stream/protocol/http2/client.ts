@@ -44,13 +44,23 @@ export class Http2ClientCodec extends Http2Codec {
     return 0;
   }
 
+  /** Preface and SETTINGS come first, also before the answers to a host that spoke earlier. */
+  private begin(out: Output): void {
+    this.started = true;
+    out.write(PREFACE, 0, PREFACE.length);
+    const early = this.control.take();
+    this.writeSettings();
+    this.control.write(early, 0, early.length);
+  }
+
+  override settle(out: Output, sink: CodecSink): void {
+    if (!this.started) this.begin(out);
+    super.settle(out, sink);
+  }
+
   encodeRequest(out: Output, head: Head, id: number, last: boolean): void {
-    if (!this.started) {
-      this.started = true;
-      out.write(PREFACE, 0, PREFACE.length);
-      this.writeSettings();
-    }
-    const s = takeStream(this.nextStream, id, this.peerWindow, this.limits.streamWindow);
+    if (!this.started) this.begin(out);
+    const s = takeStream(this.nextStream, id, this.peerWindow, this.ownWindow);
     this.nextStream += 2;
     this.lastStream = s.id;
     this.streams.add(s);

@@ -351,7 +351,13 @@ export abstract class Http2Codec extends Http2Sender implements Codec {
     const n = end - start;
     if (id !== 0) return this.connectionError(sink, PROTOCOL_ERROR, 'SETTINGS on a stream');
     if ((flags & FLAG_ACK) !== 0) {
-      if (n !== 0) this.connectionError(sink, FRAME_SIZE_ERROR, 'an acknowledgement of SETTINGS that is not empty');
+      if (n !== 0) return this.connectionError(sink, FRAME_SIZE_ERROR, 'an acknowledgement of SETTINGS that is not empty');
+      const by = this.limits.streamWindow - this.ownWindow;
+      if (by === 0) return;
+      this.ownWindow = this.limits.streamWindow;
+      this.streams.each((s) => {
+        s.receiveWindow += by;
+      });
       return;
     }
     if (n % 6 !== 0) return this.connectionError(sink, FRAME_SIZE_ERROR, 'a SETTINGS frame of a wrong size');

@@ -37,6 +37,8 @@ export abstract class Http2Sender {
   /** What the peer grants to a new stream. */
   protected peerWindow = DEFAULT_WINDOW;
   protected peerFrame = MAX_FRAME;
+  /** What a new stream lets the peer send: at least what the peer assumes, until it has acknowledged our SETTINGS (section 6.9.3). */
+  protected ownWindow: number;
   /** Content that waits in streams. */
   held = 0;
   /** A window grew, so that what waits may go. */
@@ -50,6 +52,7 @@ export abstract class Http2Sender {
   constructor(role: Role, limits: Http2Limits) {
     this.role = role;
     this.limits = limits;
+    this.ownWindow = Math.max(limits.streamWindow, DEFAULT_WINDOW);
     this.encoder = new HpackEncoder(role === 'client');
   }
 

@@ -93,7 +93,7 @@ export class Http2ServerCodec extends Http2Codec {
       return;
     }
     this.opened++;
-    const s = takeStream(id, id, this.peerWindow, this.limits.streamWindow);
+    const s = takeStream(id, id, this.peerWindow, this.ownWindow);
     this.streams.add(s);
     if (last) s.flags |= REMOTE_DONE;
     const meaning = meaningOf(block, AS_REQUEST);
