@@ -6,6 +6,8 @@ import * as schema from '../core/config/schema.js';
 import { log } from '../core/log.js';
 import { random } from '../core/random.js';
 import { SluiceError } from '../core/reason.js';
+import { foundHost } from '../network/upstream/discovery.js';
+import { instanceOf, offers, registrySchema } from '../network/upstream/registry.js';
 import { CONTINUE, HOLD, REPLIED } from '../stream/filter.js';
 import { ALONE, BOUND, Head, ONEWAY, REPLY, REQUEST, SHARED, headerName } from '../stream/head.js';
 import { OrderedReplies } from '../stream/ordered-replies.js';
@@ -34,6 +36,8 @@ export const pluginApi = Object.freeze({
   now,
   random,
   log: log.child('plugin'),
+  /** What a registry is made of, see docs/mesh.md: its options, the instances that are looked for, and what clusters are told of them. */
+  discovery: Object.freeze({ registrySchema, offers, instanceOf, foundHost }),
   /** What a protocol is made of, see docs/add-a-protocol.md. */
   protocol: Object.freeze({ Head, REQUEST, ONEWAY, REPLY, SHARED, ALONE, BOUND, MATCH_NO, MATCH_YES, MATCH_MORE, OrderedReplies }),
 });

@@ -119,14 +119,14 @@ function whereOf(error: unknown, plugin: PluginConfig): string {
 /** The manifest, completed, or what is wrong with it. */
 function checkManifest(value: unknown): Manifest | string {
   if (value === null || typeof value !== 'object') return 'is not an object';
-  const { kind, name, doc, schema, create } = value as Partial<Record<keyof Manifest | 'create', unknown>>;
+  const { kind, name, doc, schema, create, registry } = value as Partial<Record<keyof Manifest | 'create' | 'registry', unknown>>;
   if (typeof kind !== 'string' || !(PLUGIN_KINDS as readonly string[]).includes(kind)) {
     const [near] = typeof kind === 'string' ? nearest(kind, PLUGIN_KINDS) : [];
     return `must have as kind one of ${PLUGIN_KINDS.join(', ')}${near === undefined ? '' : ` (did you mean ${near}?)`}`;
   }
   if (typeof name !== 'string' || !NAME.test(name)) return 'must have a name of lower-case letters, digits, ".", "_" and "-"';
   if (doc !== undefined && typeof doc !== 'string') return `(${name}) has a doc that is not a text`;
-  if (typeof create !== 'function') return `(${name}) must have a function create`;
+  if (typeof create !== 'function' && !(kind === 'discovery' && typeof registry === 'function')) return `(${name}) must have a function create${kind === 'discovery' ? ' or registry' : ''}`;
   if (schema !== undefined && (schema === null || typeof schema !== 'object' || !('_zod' in schema))) {
     return `(${name}) has a schema that was not made by zod 4`;
   }

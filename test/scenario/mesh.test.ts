@@ -1,8 +1,10 @@
 // Services that come and go while a real process serves: told by applications over HTTP, or written to a file.
 import assert from 'node:assert/strict';
-import { renameSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { serveHttp } from '../support/http.js';
 import { freePorts, start, until, type Sluice } from '../support/sluice.js';
@@ -148,6 +150,94 @@ test('an application that is gone is found by nobody until it is back', { timeou
   await serveBolt(t, (_request, answer) => answer('second'), first.port);
   await until('its service is found again', async () => (await hosts()) === 1);
   assert.equal((await client.call('x', { service: 'S:1.0' })).content.toString(), 'second');
+});
+
+/** A registry of one's own, as slow and unreliable as real ones: instances are lines of a file that several processes share. */
+const SHARED = `
+import { appendFileSync, readFileSync } from 'node:fs';
+export const manifest = ({ z, schema, discovery }) => ({
+  kind: 'discovery',
+  name: 'shared',
+  doc: 'A file of instances.',
+  schema: discovery.registrySchema({ path: schema.option(z.string(), { doc: 'The file.' }) }),
+  registry: ({ path }) => {
+    const subscribers = new Set();
+    const read = () => {
+      const found = new Map();
+      for (const line of readFileSync(path, 'utf8').split('\\n').filter((one) => one !== '')) {
+        const [what, id, name, instance] = JSON.parse(line);
+        if (what === '-') found.delete(id);
+        else found.set(id, { name, host: discovery.foundHost(instance) });
+      }
+      return [...found.values()];
+    };
+    const look = () => {
+      const all = read();
+      for (const one of subscribers) {
+        one.settled = true;
+        one.sink.onHosts(all.filter(({ name, host }) => name === one.service.name && discovery.offers(one.service, host.metadata)).map(({ host }) => host));
+      }
+    };
+    const timer = setInterval(look, 50);
+    timer.unref();
+    let id = 0;
+    return {
+      publishes: true,
+      subscribe(service, sink) {
+        const one = { service, sink, settled: false };
+        subscribers.add(one);
+        return { state: () => ({ settled: one.settled, error: '', nextRefresh: 50 }), close: () => subscribers.delete(one) };
+      },
+      publish(service, instance) {
+        const own = process.pid + '-' + id++;
+        let tries = 0;
+        let published = false;
+        let withdrawn = false;
+        const attempt = () => {
+          if (withdrawn) return;
+          if (++tries < 3) return setTimeout(attempt, 30);
+          appendFileSync(path, JSON.stringify(['+', own, service.name, discovery.instanceOf(service, instance)]) + '\\n');
+          published = true;
+        };
+        attempt();
+        return {
+          state: () => ({ published, error: published || tries === 0 ? '' : 'tried ' + tries + ' times' }),
+          async withdraw() {
+            withdrawn = true;
+            if (published) appendFileSync(path, JSON.stringify(['-', own]) + '\\n');
+            published = false;
+          },
+        };
+      },
+      close: () => clearInterval(timer),
+    };
+  },
+});
+`;
+
+test('meshes that share a registry of one\'s own find each other\'s services', { timeout: 90_000 }, async (t) => {
+  const app = await serveBolt(t, (_request, answer) => answer('from far'));
+  const [meshA, outA, inA, meshB, outB, inB] = (await freePorts(6)) as [number, number, number, number, number, number];
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-shared-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'instances');
+  writeFileSync(file, '');
+  writeFileSync(join(folder, 'shared.mjs'), SHARED);
+  const config = (mesh: number, out: number, inbound: number): string => `
+plugins: [${join(folder, 'shared.mjs')}]
+mesh: {sofa: {address: "127.0.0.1:${mesh}", listener: "127.0.0.1:${out}", inbound: "127.0.0.1:${inbound}", discovery: {type: shared, path: ${file}}, wait: 10s}}
+`;
+  const [provider, consumer] = await Promise.all([start(t, { config: config(meshA, outA, inA) }), start(t, { config: config(meshB, outB, inB) })]);
+  assert.equal((await publish(meshA, 'S:1.0', app.port))['success'], true);
+  await until('the registry has it', () => readFileSync(file, 'utf8').includes('S:1.0'));
+  assert.equal((await subscribe(meshB, 'S:1.0'))['success'], true);
+  const client = await openBolt(t, outB);
+  assert.equal((await client.call('x', { service: 'S:1.0' })).content.toString(), 'from far', 'at the first call: the subscription waited for the registry');
+  provider.kill('SIGTERM');
+  assert.equal(await provider.exited, 0);
+  const hosts = async (): Promise<number> => (await consumer.json<{ name: string; hosts: unknown[] }[]>('/clusters')).find(({ name }) => name === 'sofa:S:1.0')!.hosts.length;
+  await until('the end of the provider is known', async () => (await hosts()) === 0);
+  assert.equal((readFileSync(file, 'utf8').match(/"-"/g) ?? []).length, 1);
 });
 
 test('an address of the mesh that is taken stops the start, with its name', { timeout: 60_000 }, async (t) => {

@@ -277,8 +277,13 @@ class MainCluster {
 
   private makeDiscovery(manifest: DiscoveryManifest): Discovery {
     const { discovery, hosts, name } = this.config;
-    if (manifest.create !== undefined) return manifest.create(discovery, hosts, name);
-    return new ServiceDiscovery(this.deps.registries.open(discovery), serviceOf(discovery, name));
+    try {
+      if (manifest.create !== undefined) return manifest.create(discovery, hosts, name);
+      return new ServiceDiscovery(this.deps.registries.open(discovery), serviceOf(discovery, name));
+    } catch (error) {
+      this.log.error({ err: error }, 'the discovery cannot be made: the cluster keeps the hosts that it has');
+      return brokenDiscovery(error instanceof Error ? error.message : String(error));
+    }
   }
 
   /**
@@ -396,6 +401,11 @@ class MainCluster {
     this.version = ++lastVersion;
     this.deps.onChange(this.snapshot());
   }
+}
+
+/** In the place of one that could not be made, which a plug-in's may: it costs its cluster and nothing else. */
+function brokenDiscovery(error: string): Discovery {
+  return { start: () => {}, update: () => {}, close: () => {}, state: () => ({ settled: true, error, nextRefresh: -1, sources: [] }) };
 }
 
 const breakerRow = (cluster: string, kind: number): string => `breaker ${cluster} ${kind}`;

@@ -11,8 +11,8 @@ import type { Discovery, DiscoveryManifest, FoundHost } from '../../../src/netwo
 import { manifest as file } from '../../../src/network/upstream/discovery/file/manifest.js';
 import { manifest as memory } from '../../../src/network/upstream/discovery/memory/manifest.js';
 import { manifest as fixed } from '../../../src/network/upstream/discovery/static/manifest.js';
-import { Registries, ServiceDiscovery, serviceOf, type Lease, type Publication } from '../../../src/network/upstream/registry.js';
-import { until } from './fixture.js';
+import { Registries, ServiceDiscovery, serviceOf, type Lease, type Publication, type Registry } from '../../../src/network/upstream/registry.js';
+import { manifests, until, Upstream } from './fixture.js';
 
 void configureLog({ to: { write() {} } });
 
@@ -193,6 +193,28 @@ for (const name of ['memory', 'file']) {
     }
   });
 }
+
+describe('a discovery that breaks its promises', () => {
+  const broken = (registry: DiscoveryManifest['registry']): DiscoveryManifest => ({ ...memory, registry });
+  const hostsAndError = (plugin: DiscoveryManifest): unknown[] => {
+    const up = new Upstream();
+    up.apply({ name: 'a', hosts: '10.0.0.1:80' }, { name: 'b', hosts: '10.0.0.2:80' });
+    up.main.useCatalog(new Catalog([...manifests.filter((one) => one.name !== 'memory'), plugin]), new Map());
+    up.apply({ name: 'a', discovery: 'memory' }, { name: 'b', hosts: '10.0.0.3:80' });
+    const found = [up.cluster('a').hosts.map((host) => host.address), up.cluster('b').hosts.map((host) => host.address), up.main.state()[0]!.discovery.error, up.main.awaited()];
+    up.close();
+    return found;
+  };
+
+  test('by throwing when it is made costs its own cluster its changes, and nothing else', () => {
+    assert.deepEqual(hostsAndError(broken(() => { throw new Error('no server'); })), [['10.0.0.1:80'], ['10.0.0.3:80'], 'no server', []]);
+  });
+
+  test('by throwing when it is asked does the same', () => {
+    const registry: Registry = { publishes: false, subscribe: () => { throw new Error('not now'); }, publish: () => { throw new Error('never'); }, close: () => {} };
+    assert.deepEqual(hostsAndError(broken(() => registry)), [['10.0.0.1:80'], ['10.0.0.3:80'], 'not now', []]);
+  });
+});
 
 describe('the registry memory', () => {
   test('tells all who subscribed, until each of them ends', () => {
