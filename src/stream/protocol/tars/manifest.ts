@@ -7,7 +7,7 @@ import { TarsProtocol, type TarsOptions } from './protocol.js';
 const doc = 'Tars RPC, TARS and TUP: requests and one-way requests over shared connections.';
 
 const schema = section({
-  max_frame: option(size(DEFAULT_MAX_FRAME), { doc: 'Largest frame accepted. A larger one is passed over and refused with an error reply; one over 256 MiB costs its connection.' }),
+  max_frame: option(size(DEFAULT_MAX_FRAME), { doc: 'Largest frame accepted. A larger one is passed over and refused with an error reply; one over 256 MiB costs its connection. Frames are gathered whole: replies over 32 MiB and requests over 64 MiB do not pass, whatever is said here.' }),
   ping: option(oneOf(['answer', 'forward']), {
     default: 'answer' as const,
     doc: 'What happens to tars_ping of a client: `answer` treats it as a heartbeat of the connection, which Sluice answers; `forward` routes it like any other call, for clients that ask by it whether a servant works. Default answer.',

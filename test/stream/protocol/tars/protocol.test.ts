@@ -1,15 +1,15 @@
 // Tars as a protocol: recognition, options, the table of result codes, mirroring, heartbeats and the health check.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { catalog } from '../../../../src/catalog.js';
 import { BlockOutput } from '../../../../src/core/bytes.js';
 import { isReasonCode, reasons } from '../../../../src/core/reason.js';
 import { PROBE_DOWN, PROBE_MORE, PROBE_UP } from '../../../../src/network/upstream/probe.js';
-import { BoltProtocol } from '../../../../src/stream/protocol/bolt/protocol.js';
 import { TarsCodec } from '../../../../src/stream/protocol/tars/codec.js';
 import { manifest } from '../../../../src/stream/protocol/tars/manifest.js';
 import { TarsProtocol } from '../../../../src/stream/protocol/tars/protocol.js';
 import { codeName, codeOfHttp, httpOfCode } from '../../../../src/stream/protocol/tars/status.js';
-import { MATCH_MORE, MATCH_NO, MATCH_YES } from '../../../../src/stream/protocol.js';
+import { MATCH_MORE, MATCH_NO, MATCH_YES, type ProtocolManifest } from '../../../../src/stream/protocol.js';
 import { pattern, replyFrame, requestFrame } from './frames.js';
 import { readRequests, request } from './peer.js';
 import { Recorder, headOf } from './recorder.js';
@@ -68,7 +68,14 @@ describe('match', () => {
     assert.equal(match(Buffer.from('G')), MATCH_NO);
     assert.equal(match(Buffer.from([0x16])), MATCH_NO);
     assert.equal(match(Buffer.alloc(0)), MATCH_MORE);
-    for (const bytes of [request(1, 1), request(70_000, 3)]) assert.equal(new BoltProtocol().match(bytes, 0, bytes.length), MATCH_NO);
+  });
+
+  test('no other protocol of the catalog says yes to what a Tars client begins with', () => {
+    const others = catalog.filter((one): one is ProtocolManifest => one.kind === 'protocol' && one.name !== 'tars').map((one) => one.create(one.schema.parse({})));
+    assert.ok(others.length >= 2);
+    for (const bytes of [request(1, 1), request(70_000, 3), request(300, 2, { oneway: true, key: 'k' }), requestFrame({ content: pattern(70_000) }), requestFrame({ content: pattern(2_000_000) })]) {
+      for (const other of others) assert.equal(other.match(bytes, 0, Math.min(bytes.length, other.matchBytes)), MATCH_NO, other.name);
+    }
   });
 });
 
