@@ -61,7 +61,7 @@ class Subject implements CodecSink {
         sink.taken();
       },
     });
-    this.tracer = config === null ? null : new Tracer(tracingSchema.parse(config) as TracingConfig, protocol, sink);
+    this.tracer = config === null ? null : new Tracer(tracingSchema.parse(config) as TracingConfig, sink);
   }
 
   onRequest(head: Head): void {

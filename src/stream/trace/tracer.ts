@@ -1,7 +1,6 @@
-// Decides for each request of a listener whether it is recorded, and puts the trace that it belongs to into its headers.
+// Decides for each request whether it is recorded, and puts the trace that it belongs to into its headers.
 import { random } from '../../core/random.js';
 import { headerName, type Head, type HeaderName } from '../head.js';
-import type { Protocol } from '../protocol.js';
 import type { ExchangeRecord } from '../record.js';
 import { b3, b3Multi, b3MultiExact } from './b3.js';
 import type { FormatName, TracingConfig } from './config.js';
@@ -37,40 +36,63 @@ function formatOf(name: FormatName, http: boolean): Format {
 }
 
 /** Bolt has SOFA's keys and nothing else, the others anything but these; unless the list leaves nothing that way. */
-function formatsFor(names: readonly FormatName[], protocol: Protocol): Format[] {
-  const bolt = protocol.name === 'bolt';
-  const fit = names.filter((name) => (name === 'sofa') === bolt);
-  return [...new Set(fit.length > 0 ? fit : names)].map((name) => formatOf(name, protocol.requestIds));
+function namesFor(names: readonly FormatName[], protocol: string): readonly FormatName[] {
+  const fit = names.filter((name) => (name === 'sofa') === (protocol === 'bolt'));
+  return fit.length > 0 ? fit : names;
 }
 
-/** One for each protocol of a worker. */
+/** What is looked for and written in the heads of one protocol. */
+class Plan {
+  readonly protocol: string;
+  readonly formats: readonly Format[];
+  /** Whether the flag of a format decides. */
+  readonly trusted: readonly boolean[];
+  /** Written in any case; not looked for. */
+  readonly inject: readonly Format[];
+
+  constructor(config: TracingConfig, protocol: string) {
+    // Names of headers in HTTP have no case, those of others do.
+    const http = protocol.startsWith('http');
+    this.protocol = protocol;
+    this.formats = [...new Set(namesFor(config.propagation, protocol))].map((name) => formatOf(name, http));
+    this.trusted = this.formats.map(({ name }) => config.trust.includes(name));
+    this.inject = config.inject.map((name) => formatOf(name, http));
+  }
+}
+
+/** One for a worker. */
 export class Tracer {
+  private readonly config: TracingConfig;
   private readonly ratio: number;
   private readonly always: boolean;
-  private readonly formats: readonly Format[];
-  /** Whether the flag of a format decides. */
-  private readonly trusted: readonly boolean[];
-  /** Written in any case; never looked for. */
-  private readonly inject: readonly Format[];
+  private readonly plans = new Map<string, Plan>();
+  /** That of the protocol that came last. */
+  private plan: Plan;
   private readonly sink: SpanSink;
 
-  constructor(config: TracingConfig, protocol: Protocol, sink: SpanSink) {
+  constructor(config: TracingConfig, sink: SpanSink) {
+    this.config = config;
     this.ratio = config.sampling / 100;
     this.always = config.always_propagate;
-    this.formats = formatsFor(config.propagation, protocol);
-    this.trusted = this.formats.map(({ name }) => config.trust.includes(name));
-    this.inject = config.inject.map((name) => formatOf(name, protocol.requestIds));
+    this.plan = new Plan(config, '');
     this.sink = sink;
+  }
+
+  private planOf(protocol: string): Plan {
+    let plan = this.plans.get(protocol);
+    if (plan === undefined) this.plans.set(protocol, (plan = new Plan(this.config, protocol)));
+    return (this.plan = plan);
   }
 
   /** Called once for a request, before filters see it. What is not recorded stays as it came. */
   begin(head: Head, record: ExchangeRecord): void {
-    const formats = this.formats;
+    const plan = this.plan.protocol === head.protocol ? this.plan : this.planOf(head.protocol);
+    const { formats } = plan;
     for (let i = 0; i < formats.length; i++) {
       const format = formats[i]!;
       const said = format.decision(head);
       if (said === NONE) continue;
-      if (said === UNDECIDED || !this.trusted[i]! ? !this.draws() : said === UNSAMPLED) return;
+      if (said === UNDECIDED || !plan.trusted[i]! ? !this.draws() : said === UNSAMPLED) return;
       const trace = takeTrace();
       trace.sampled = true;
       format.read(head, trace);
@@ -107,10 +129,11 @@ export class Tracer {
 
   /** Completes the ids and writes them in the format that was found, in all others that the request has, and in those that are always written. */
   private propagate(head: Head, record: ExchangeRecord, trace: TraceContext, found: Format | null): void {
+    const { formats, inject } = this.plan;
     const written: Format[] = [];
-    for (const format of this.formats) if (format === found || format.decision(head) !== NONE) written.push(format);
-    if (written.length === 0) written.push(this.formats[0]!);
-    for (const format of this.inject) if (!written.includes(format)) written.push(format);
+    for (const format of formats) if (format === found || format.decision(head) !== NONE) written.push(format);
+    if (written.length === 0) written.push(formats[0]!);
+    for (const format of inject) if (!written.includes(format)) written.push(format);
     const address = record.downstream === null ? '' : record.downstream.localAddress;
     for (const format of written) format.prepare?.(head, trace, address);
     if (trace.traceId === '') trace.traceId = newTraceId();

@@ -1,6 +1,5 @@
-// Traces in one worker: a tracer for each protocol of the configuration in force, and the sink that they share.
+// Traces in one worker: the tracer of the configuration in force, and the sink that goes on from one to the next.
 import type { Stats } from '../../core/stats.js';
-import type { Protocol } from '../protocol.js';
 import type { TracingConfig } from './config.js';
 import { SpanSink } from './span-sink.js';
 import type { Packed } from './traced-exchange.js';
@@ -13,33 +12,23 @@ export interface WorkerTracingDeps {
 }
 
 export class WorkerTracing {
+  /** Null where there are no traces. */
+  tracer: Tracer | null = null;
   private readonly deps: WorkerTracingDeps;
   /** Made with the first configuration that has traces, and then kept: its counts go on. */
   private sink: SpanSink | null = null;
-  private config: TracingConfig | null = null;
   private key = 'null';
-  private readonly tracers = new Map<string, Tracer>();
 
   constructor(deps: WorkerTracingDeps) {
     this.deps = deps;
   }
 
-  /** Makes this the configuration; listeners are given their tracers anew. */
+  /** Makes this the configuration; listeners are to be given its tracer. */
   apply(config: TracingConfig | null): void {
     const key = JSON.stringify(config);
     if (key === this.key) return;
     this.key = key;
-    this.config = config;
-    this.tracers.clear();
-    if (config !== null) this.sink ??= new SpanSink(this.deps);
-  }
-
-  /** The tracer of a protocol; null where there are no traces. */
-  of(protocol: Protocol): Tracer | null {
-    if (this.config === null) return null;
-    let tracer = this.tracers.get(protocol.name);
-    if (tracer === undefined) this.tracers.set(protocol.name, (tracer = new Tracer(this.config, protocol, this.sink!)));
-    return tracer;
+    this.tracer = config === null ? null : new Tracer(config, (this.sink ??= new SpanSink(this.deps)));
   }
 
   taken(): void {

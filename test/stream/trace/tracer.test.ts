@@ -5,7 +5,6 @@ import { setRandom } from '../../../src/core/random.js';
 import { Stats } from '../../../src/core/stats.js';
 import { ConnectionInfo } from '../../../src/network/wire.js';
 import { type HeaderName } from '../../../src/stream/head.js';
-import type { Protocol } from '../../../src/stream/protocol.js';
 import { ExchangeRecord } from '../../../src/stream/record.js';
 import { type TracingConfig, tracingSchema } from '../../../src/stream/trace/config.js';
 import { newSpanId, newTraceId } from '../../../src/stream/trace/ids.js';
@@ -17,11 +16,11 @@ import { FakeHead, httpHead, rpcHead } from '../../support/fake-head.js';
 const T = '0af7651916cd43dd8448eb211c80319c';
 const S = 'b7ad6b7169203331';
 
-/** A tracer for a protocol, and what it records. */
-function tracer(config: Record<string, unknown> = {}, protocol: Partial<Protocol> = { name: 'http1', requestIds: true }) {
+/** A tracer, and what it records. */
+function tracer(config: Record<string, unknown> = {}) {
   const exchanges: TracedExchange[] = [];
   const sink = new SpanSink({ stats: new Stats(), post: (batch) => void exchanges.push(...unpack(batch)) });
-  const made = new Tracer(tracingSchema.parse(config) as TracingConfig, protocol as Protocol, sink);
+  const made = new Tracer(tracingSchema.parse(config) as TracingConfig, sink);
   const begin = (head: FakeHead): ExchangeRecord => {
     const record = new ExchangeRecord();
     record.downstream = Object.assign(new ConnectionInfo(), { localAddress: '10.0.0.9', remoteAddress: '10.0.0.1', remotePort: 4711 });
@@ -36,7 +35,6 @@ function tracer(config: Record<string, unknown> = {}, protocol: Partial<Protocol
   };
   return { begin, finish, sink };
 }
-const boltProtocol: Partial<Protocol> = { name: 'bolt', requestIds: false };
 
 describe('a tracer', () => {
   test('goes on with the trace that came', () => {
@@ -155,13 +153,13 @@ describe('a tracer', () => {
 
   test('looks in Bolt for its own keys only, unless these are not wanted', () => {
     const call = rpcHead('com.example.Hello:1.0', 'say', { 'rpc_trace_context.sofaTraceId': '0a0fe93f1488349732342100153695', 'rpc_trace_context.sofaRpcId': '0', traceparent: `00-${T}-${S}-00` });
-    const t = tracer({}, boltProtocol);
+    const t = tracer();
     const told = t.finish(t.begin(call))!;
     assert.deepEqual([told.traceId, told.sofaCall, told.sofaNext, told.service, told.rpcMethod], ['000a0fe93f1488349732342100153695', '0', '0.1', 'com.example.Hello:1.0', 'say']);
     assert.equal(call.value('rpc_trace_context.sofaRpcId'), '0.1');
     assert.equal(call.value('traceparent'), `00-${T}-${S}-00`);
     const other = rpcHead('com.example.Hello:1.0', 'say', { traceparent: `00-${T}-${S}-00` });
-    assert.equal(tracer({ propagation: 'w3c' }, boltProtocol).begin(other).trace, null);
+    assert.equal(tracer({ propagation: 'w3c' }).begin(other).trace, null);
   });
 
   test('refuses nothing: a head without room goes without its trace', () => {
@@ -198,11 +196,12 @@ test('whatever the headers hold, a tracer ends with valid ids or leaves the requ
   };
   const pieces = [T, S, '-', '00', '01', '1', '0', 'd', 'tcid=', 'spid=', 'sample=true', '&', '=', '0.1', 'ff', ' ', 'é', '%', '0'.repeat(16), 'x'];
   const names = ['traceparent', 'tracestate', 'b3', 'x-b3-traceid', 'x-b3-spanid', 'x-b3-sampled', 'x-b3-flags', 'new_rpc_trace_context', 'rpc_trace_context.sofaTraceId', 'rpc_trace_context.sofaRpcId', 'sofa-traceid', 'sofa-rpcid'];
-  const tracers = [tracer({ inject: ['b3', 'sofa'] }), tracer({ sampling: '50%', propagation: ['sofa', 'b3multi', 'w3c'] }), tracer({ always_propagate: true, sampling: 0 }, boltProtocol), tracer({}, boltProtocol)];
+  const tracers = [tracer({ inject: ['b3', 'sofa'] }), tracer({ sampling: '50%', propagation: ['sofa', 'b3multi', 'w3c'] }), tracer({ always_propagate: true, sampling: 0 }), tracer()];
   for (let i = 0; i < 20_000; i++) {
     const headers: Record<string, string> = {};
     for (let k = next(5); k > 0; k--) headers[names[next(names.length)]!] = Array.from({ length: next(8) }, () => pieces[next(pieces.length)]).join('');
-    const head = httpHead('GET', '/', headers);
+    // Protocols come in turn, as on a listener of several.
+    const head = i % 3 === 0 ? rpcHead('s', 'm', headers) : httpHead('GET', '/', headers);
     const before = JSON.stringify(head.headers);
     const t = tracers[i % tracers.length]!;
     const record = t.begin(head);
