@@ -56,6 +56,7 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
     }
     if (this.generation !== generation || this.phase === DONE || made === null) return false;
     this.bridged = true;
+    if (this.record.trace !== null) this.listener.tracer?.carryOver(made, this.record.trace);
     this.requestHead = made;
     this.requestKept = true;
     this.trailers = null;

@@ -127,23 +127,33 @@ export class Tracer {
     this.propagate(head, record, trace, found);
   }
 
-  /** Completes the ids and writes them in the format that was found, in all others that the request has, and in those that are always written. */
   private propagate(head: Head, record: ExchangeRecord, trace: TraceContext, found: Format | null): void {
-    const { formats, inject } = this.plan;
+    trace.serverId = newSpanId();
+    record.trace = trace;
+    this.write(head, trace, this.plan, found, record.downstream === null ? '' : record.downstream.localAddress);
+  }
+
+  /** Completes the ids and writes them in the format that was found, in all others that the request has, and in those that are always written. */
+  private write(head: Head, trace: TraceContext, plan: Plan, found: Format | null, address: string): void {
+    const { formats, inject } = plan;
     const written: Format[] = [];
     for (const format of formats) if (format === found || format.decision(head) !== NONE) written.push(format);
     if (written.length === 0) written.push(formats[0]!);
     for (const format of inject) if (!written.includes(format)) written.push(format);
-    const address = record.downstream === null ? '' : record.downstream.localAddress;
     for (const format of written) format.prepare?.(head, trace, address);
     if (trace.traceId === '') trace.traceId = newTraceId();
     if (trace.clientId === '') trace.clientId = newSpanId();
-    trace.serverId = newSpanId();
-    record.trace = trace;
     const refused = head.refused;
     for (const format of written) format.write(head, trace);
     // A head that has no room for a trace goes without it: nothing is refused because it is traced.
     head.refused = refused;
+  }
+
+  /** The request goes on in a head of another protocol, which has other places for a trace. */
+  carryOver(head: Head, trace: TraceContext): void {
+    const plan = this.plans.get(head.protocol) ?? new Plan(this.config, head.protocol);
+    this.plans.set(head.protocol, plan);
+    this.write(head, trace, plan, null, '');
   }
 
   /** Called when an exchange ended that has a trace. */

@@ -7,7 +7,7 @@ import { ConnectionInfo } from '../../../src/network/wire.js';
 import { type HeaderName } from '../../../src/stream/head.js';
 import { ExchangeRecord } from '../../../src/stream/record.js';
 import { type TracingConfig, tracingSchema } from '../../../src/stream/trace/config.js';
-import { newSpanId, newTraceId } from '../../../src/stream/trace/ids.js';
+import { derivedSpanId, newSpanId, newTraceId } from '../../../src/stream/trace/ids.js';
 import { SpanSink } from '../../../src/stream/trace/span-sink.js';
 import { Tracer } from '../../../src/stream/trace/tracer.js';
 import { unpack, type TracedExchange } from '../../../src/stream/trace/traced-exchange.js';
@@ -33,7 +33,8 @@ function tracer(config: Record<string, unknown> = {}) {
     sink.flush();
     return exchanges.pop();
   };
-  return { begin, finish, sink };
+  const carryOver = (head: FakeHead, record: ExchangeRecord): void => made.carryOver(head, record.trace!);
+  return { begin, finish, carryOver, sink };
 }
 
 describe('a tracer', () => {
@@ -160,6 +161,22 @@ describe('a tracer', () => {
     assert.equal(call.value('traceparent'), `00-${T}-${S}-00`);
     const other = rpcHead('com.example.Hello:1.0', 'say', { traceparent: `00-${T}-${S}-00` });
     assert.equal(tracer({ propagation: 'w3c' }).begin(other).trace, null);
+  });
+
+  test('goes over with a request into another protocol', () => {
+    const t = tracer();
+    const record = t.begin(httpHead('GET', '/', { traceparent: `00-${T}-${S}-01` }));
+    const call = rpcHead('com.example.Hello:1.0', 'say');
+    t.carryOver(call, record);
+    assert.deepEqual([call.value('rpc_trace_context.sofaTraceId'), call.value('rpc_trace_context.sofaRpcId')], [T, '0.1']);
+    const told = t.finish(record)!;
+    assert.deepEqual([told.traceId, told.clientId, told.parentId], [T, derivedSpanId(T, '0.1'), S]);
+
+    const next = t.begin(httpHead('GET', '/', { traceparent: `00-${T}-${S}-01` }));
+    const { clientId } = next.trace!;
+    const http2 = new FakeHead({ ':method': 'POST', ':path': '/x', traceparent: `00-${T}-${clientId}-01` }, 'http2');
+    t.carryOver(http2, next);
+    assert.deepEqual([http2.all('traceparent'), next.trace!.clientId], [[`00-${T}-${clientId}-01`], clientId]);
   });
 
   test('refuses nothing: a head without room goes without its trace', () => {
