@@ -118,13 +118,21 @@ class Explainer {
     return options.find((option) => option.safeParse(given).success) ?? options[0]!;
   }
 
+  /** The map of the file at a path; empty where there is none. */
+  private around(path: Path): Record<string, unknown> {
+    const found = path.reduce<unknown>((at, step) => (at !== null && typeof at === 'object' ? (at as Record<string | number, unknown>)[step] : undefined), this.loaded.data);
+    return isMap(found) ? found : {};
+  }
+
   private add(path: Path, value: unknown, fromFile: boolean): void {
-    const shown = redact({ [String(path.at(-1))]: value }) as Record<string, unknown>;
+    // Whether a value is a secret may show in what is around it.
+    const name = String(path.at(-1));
+    const shown = path.at(-2) === 'headers' ? (redact({ ...this.around(path.slice(0, -2)), headers: { [name]: value } }) as { headers: Record<string, unknown> }).headers : (redact({ [name]: value }) as Record<string, unknown>);
     // The long form of a short one has no place of its own.
     const place = exists(this.loaded.data, path) ? path : path.slice(0, -1);
     this.rows.push({
       path: pathText(path),
-      value: shown[String(path.at(-1))],
+      value: shown[name],
       from: fromFile ? 'file' : 'default',
       line: fromFile ? this.loaded.at(place).line : 0,
       variables: fromFile ? this.loaded.variables(place) : [],

@@ -11,6 +11,9 @@ const USER_INFO = /(:\/\/[^/:@\s]*:)[^/@\s]+@/g;
 
 export const HIDDEN = '***';
 
+/** Headers that are sent to a service beside whose URL they stand are what opens it, whatever it calls them. */
+const opensService = (key: string, around: object): boolean => key === 'headers' && typeof (around as { url?: unknown }).url === 'string';
+
 function redactText(value: string): string {
   return PRIVATE_KEY.test(value) ? HIDDEN : value.replace(USER_INFO, `$1${HIDDEN}@`);
 }
@@ -26,7 +29,8 @@ export function redact(value: unknown): unknown {
   for (const [key, part] of Object.entries(value)) {
     const hide = (ofSecret && COMPARED.has(key)) || ((SECRET_NAME.test(key) || SECRET_HEADER.test(key)) && !PATH_NAME.test(key));
     const scalar = typeof part === 'string' || typeof part === 'number' || (key === 'anyOf' && hide);
-    copy[key] = hide && scalar && part !== '' ? HIDDEN : redact(part);
+    if (opensService(key, value) && part !== null && typeof part === 'object') copy[key] = Object.fromEntries(Object.keys(part).map((name) => [name, HIDDEN]));
+    else copy[key] = hide && scalar && part !== '' ? HIDDEN : redact(part);
   }
   return copy;
 }

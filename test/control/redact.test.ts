@@ -12,6 +12,7 @@ test('secrets are hidden by the name of the option, the name of the header and t
     nested: [{ api_key: 'b', url: 'redis://user:pw@host/0' }],
     match: { headers: [{ name: 'authorization', exact: 'Bearer x', invert: false }, { name: 'x-plain', exact: 'q' }], 'header.cookie': 'c' },
     set: { authorization: 'Bearer x', Cookie: 'y', 'x-api-key': 'z', 'x-plain': 'q' },
+    exporter: { url: 'https://u:p@otel', headers: { 'x-team': 'k' } },
   };
   assert.deepEqual(redact(config), {
     password: HIDDEN,
@@ -21,6 +22,7 @@ test('secrets are hidden by the name of the option, the name of the header and t
     nested: [{ api_key: HIDDEN, url: `redis://user:${HIDDEN}@host/0` }],
     match: { headers: [{ name: 'authorization', exact: HIDDEN, invert: false }, { name: 'x-plain', exact: 'q' }], 'header.cookie': HIDDEN },
     set: { authorization: HIDDEN, Cookie: HIDDEN, 'x-api-key': HIDDEN, 'x-plain': 'q' },
+    exporter: { url: `https://u:${HIDDEN}@otel`, headers: { 'x-team': HIDDEN } },
   });
   assert.equal(config.password, 'a', 'a copy');
 });

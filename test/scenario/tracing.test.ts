@@ -52,7 +52,7 @@ test('a trace that came in W3C form goes on in it, and its spans are exported', 
   const app = await host(t);
   const port = await freePort();
   const more = ', service_name: edge, resource: {deployment.environment.name: test}';
-  const sluice = await start(t, { config: config(port, [app.port], `{exporter: {url: "${receiver.url}", interval: 50ms, compression: gzip, headers: {x-api-key: secret}}${more}}`) });
+  const sluice = await start(t, { config: config(port, [app.port], `{exporter: {url: "${receiver.url}", interval: 50ms, compression: gzip, headers: {x-team: secret}}${more}}`) });
   const before = Date.now();
   assert.equal((await get(port, '/a/b?c=d', { headers: { traceparent: `00-${T}-${S}-01`, tracestate: 'k=v', 'user-agent': 'tester' } })).status, 200);
   const spans = await receiver.trace(T, 2);
@@ -71,7 +71,7 @@ test('a trace that came in W3C form goes on in it, and its spans are exported', 
   assert.ok(server.start >= before - 1000 && server.end <= Date.now() + 1000, 'times are those of the wall clock');
   assert.ok(server.start <= client.start && client.end <= server.end, 'the call lies within what it was made for');
   assert.deepEqual([server.resource['deployment.environment.name'], server.scope.split(' ')[0]], ['test', 'sluice']);
-  assert.deepEqual([receiver.requests[0]!['content-encoding'], receiver.requests[0]!['x-api-key']], ['gzip', 'secret']);
+  assert.deepEqual([receiver.requests[0]!['content-encoding'], receiver.requests[0]!['x-team']], ['gzip', 'secret']);
   await until('the line', () => sluice.lines.some((line) => line === `GET /a/b?c=d 200 ${T} ${server.spanId}`));
   assert.equal(await sluice.metric('sluice_trace_exchanges_total'), 1);
   await until('the receiver\'s answer is counted', async () => (await sluice.metric('sluice_trace_spans_exported_total')) === 2);

@@ -145,17 +145,23 @@ export class Tracing {
     this.pump();
   }
 
+  /** Its address without what may be secret in a URL. */
+  private get receiver(): string {
+    const url = this.config?.exporter.url ?? '';
+    return URL.canParse(url) ? new URL(url).host : url;
+  }
+
   private told(error: Error | null, spans: number): void {
     const counts = this.counts!;
     if (error === null) {
       counts.exported.add(spans);
-      if (this.failing) this.deps.log.info({ url: this.config?.exporter.url }, 'traces are exported again');
+      if (this.failing) this.deps.log.info({ receiver: this.receiver }, 'traces are exported again');
       this.failing = false;
       return;
     }
     counts.failures.inc();
     counts.lost('export-failed', spans);
-    if (!this.failing) this.deps.log.warn({ url: this.config?.exporter.url, error: reasonOf(error) }, 'traces cannot be exported; they are counted as lost until it works again');
+    if (!this.failing) this.deps.log.warn({ receiver: this.receiver, error: reasonOf(error) }, 'traces cannot be exported; they are counted as lost until it works again');
     this.failing = true;
   }
 
