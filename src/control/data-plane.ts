@@ -278,6 +278,7 @@ export class DataPlane {
         protocols,
         timeouts: { head: config.timeouts.head, idle: config.timeouts.idle ?? null, detect: config.detect_timeout },
         requestIds: config.request_ids,
+        rpcMetrics: config.rpc_metrics,
         tracer: this.tracing.tracer,
       };
       if (served.message === null) served.message = new MessageListener(message, {

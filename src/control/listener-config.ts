@@ -1,6 +1,6 @@
 // How a listener is configured: what the network layer knows of it, and what becomes of its messages.
 import * as z from 'zod';
-import { duration, flag, name, option, optionMeta, Refusal, scalar } from '../core/config/schema.js';
+import { duration, flag, name, oneOf, option, optionMeta, Refusal, scalar } from '../core/config/schema.js';
 import type { Catalog } from '../core/manifest.js';
 import { nearest } from '../core/nearest.js';
 import { listenerShape } from '../network/config.js';
@@ -26,6 +26,7 @@ function messageShape(catalog: Catalog) {
     lane: option(name(), { optional: true, doc: 'Name of the lane whose workers serve the listener. Default: all workers.' }),
     stream_filters: option(z.array(filter), { default: [], doc: 'Filters that see each message, requests in this order and replies in the opposite one. A filter is a name, or a map with its name as `type` and its options.' }),
     access_log: option(accessLogSchema, { optional: true, doc: 'Access logs of this listener, in place of those at the top. A list, one of them, or false for none.' }),
+    rpc_metrics: option(oneOf(['grpc', 'all', 'none']), { default: 'grpc' as const, doc: 'Whose calls are counted by service and method (sluice_rpc_replies_total, sluice_rpc_request_seconds): those of gRPC; of `all` protocols, which costs a look at the names in each call; or `none`. 500 methods are told apart, further ones count as other. Default grpc.' }),
     request_ids: option(flag(), { default: true, doc: 'Gives each request without an x-request-id one of its own, where the protocol has headers. Default true.' }),
   };
 }

@@ -49,6 +49,7 @@ export class Exchange extends ExchangeBridge {
     record.captureRequest(head, listener.captures);
     record.bytesIn = head.end - head.start;
     if (last) record.requestDone = record.start;
+    if (listener.rpc !== null && (!listener.rpcGrpcOnly || head.wholeTimeout)) record.rpc = listener.rpc.rowOf(head);
     if (listener.requestIds && protocol.requestIds) listener.identify(head, record);
     if (listener.tracer !== null) listener.tracer.begin(head, record);
     const chain = listener.chain;

@@ -13,6 +13,7 @@ import { Detector } from './detect.js';
 import type { Protocol } from './protocol.js';
 import { type Captures, type ExchangeRecord, nextSequence } from './record.js';
 import type { RouteTable } from './router.js';
+import { RpcStats } from './rpc-stats.js';
 import { Session } from './session.js';
 import type { Tracer } from './trace/tracer.js';
 
@@ -90,6 +91,8 @@ export interface MessageListenerConfig {
   readonly protocols?: readonly Protocol[];
   /** Adds x-request-id to requests that bring none, where the protocol has such headers. */
   readonly requestIds: boolean;
+  /** Whose calls are counted by service and method: of gRPC, of every protocol that has them, of none. */
+  readonly rpcMetrics?: 'grpc' | 'all' | 'none';
   /** Null where no traces are configured. */
   readonly tracer?: Tracer | null;
 }
@@ -105,18 +108,25 @@ export class MessageListener {
   timeouts!: { readonly head: number; readonly idle: number | null; readonly detect?: number };
   protocols: readonly Protocol[] = [];
   requestIds = false;
+  /** Counters by service and method; null where nothing is counted so. */
+  rpc: RpcStats | null = null;
+  /** Only calls of gRPC are. */
+  rpcGrpcOnly = true;
   tracer: Tracer | null = null;
   draining = false;
   readonly drainIdle = DRAIN_IDLE_MS;
   readonly sessions = new Set<Session>();
   private readonly upstreams: Upstreams;
   private readonly log: Log;
+  private readonly allStats: Stats;
+  private rpcRows: RpcStats | null = null;
   private readonly carrier: ((connection: Connection) => boolean) | undefined;
 
   /** `carry` takes a connection that is to be carried as bytes; false where the listener does not do that. */
   constructor(config: MessageListenerConfig, deps: { stats: Stats; upstreams: Upstreams; log: Log; carry?: (connection: Connection) => boolean }) {
     this.name = config.name;
     this.stats = new ListenerStats(deps.stats, config.name);
+    this.allStats = deps.stats;
     this.upstreams = deps.upstreams;
     this.log = deps.log;
     this.carrier = deps.carry;
@@ -133,6 +143,10 @@ export class MessageListener {
     this.logs = config.logs;
     this.timeouts = config.timeouts;
     this.protocols = config.protocols ?? [];
+    const counted = config.rpcMetrics ?? 'none';
+    this.rpcGrpcOnly = counted !== 'all';
+    if (counted === 'none') this.rpc = null;
+    else this.rpc ??= this.rpcStats();
     this.requestIds = config.requestIds;
     this.tracer = config.tracer ?? null;
     if (former !== undefined && former !== config.chain) former.retire();
@@ -196,8 +210,14 @@ export class MessageListener {
     if (!head.find(REQUEST_ID)) head.add(REQUEST_ID, record.madeId);
   }
 
+  /** Kept over changes of the configuration: series that exist go on. */
+  private rpcStats(): RpcStats {
+    return (this.rpcRows ??= new RpcStats(this.allStats, this.name));
+  }
+
   finished(record: ExchangeRecord): void {
     this.stats.finished(record);
+    if (record.rpc !== null) record.rpc.finished(record);
     if (record.trace !== null) this.tracer?.finished(record);
     const logs = this.logs;
     for (let i = 0; i < logs.length; i++) logs[i]!.write(record);

@@ -2,6 +2,7 @@
 import { clock, now } from '../core/clock.js';
 import { random } from '../core/random.js';
 import type { ReasonCode, ReasonContext } from '../core/reason.js';
+import type { RpcRow } from './rpc-stats.js';
 import type { ConnectionInfo } from '../network/wire.js';
 import type { Head, HeaderName } from './head.js';
 import { giveTrace, type TraceContext } from './trace/context.js';
@@ -100,6 +101,8 @@ export class ExchangeRecord {
   oneway = false;
   /** The trace that the exchange belongs to; null where none is known or it is not recorded. */
   trace: TraceContext | null = null;
+  /** The counters of its service and method, where the listener counts these. */
+  rpc: RpcRow | null = null;
 
   /** How many attempts were begun. The first lies in plain fields, so that most exchanges allocate nothing for it. */
   attempts = 0;
@@ -150,6 +153,7 @@ export class ExchangeRecord {
     this.end = 0;
     this.flags = 0;
     this.oneway = false;
+    this.rpc = null;
     if (this.trace !== null) {
       giveTrace(this.trace);
       this.trace = null;

@@ -18,6 +18,9 @@ const ABOUT_CONNECTION = new Set(['connection', 'keep-alive', 'proxy-connection'
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const VALUE = /^[\t\x20-\x7e\x80-\uffff]*$/;
 
+/** Names seen to be headers like others, each in the slot of its hash: the same few are set on every message. */
+const ordinary: (HeaderName | null)[] = Array.from({ length: 64 }, () => null);
+
 /**
  * Values that edits made are latin1 or UTF-8 text; what came stays bytes. Host and :authority are one thing in a request. Edits of
  * headers that belong to an HTTP/1 connection are ignored; content-length is `length`.
@@ -188,6 +191,8 @@ export class Http2Head extends Head {
 
   /** Whether there is a header to set; what stands for a part or for framing is done here. */
   private settable(name: HeaderName, value: string): boolean {
+    const slot = name.hash & 63;
+    if (ordinary[slot] === name && VALUE.test(value)) return true;
     if (!VALUE.test(value)) {
       if (/[\r\n\0]/.test(value)) throw new TypeError(`a line end or NUL in the value of ${name.name}: ${JSON.stringify(value)}`);
       this.refused = this.meaning.purpose === AS_REQUEST ? 'bad-request' : 'internal';
@@ -209,6 +214,7 @@ export class Http2Head extends Head {
       this.setAuthority(value);
       return false;
     }
+    if (name.lower !== 'host') ordinary[slot] = name;
     return true;
   }
 

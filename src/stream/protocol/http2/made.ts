@@ -1,7 +1,7 @@
-// Heads that the process makes itself, for terminals: fields put together once and sent as often as needed.
+// Heads that the process makes itself, for terminals and bridges: fields put together once and sent as often as needed.
 import { Http2Head } from './head.js';
 import { FieldBlockBuilder } from './hpack/field-block.js';
-import { AS_REPLY, AS_TRAILERS, meaningOf, type Purpose } from './meaning.js';
+import { AS_REPLY, AS_REQUEST, AS_TRAILERS, meaningOf, type Purpose } from './meaning.js';
 
 function made(purpose: Purpose, fields: readonly (readonly [string, string])[]): Http2Head {
   const builder = new FieldBlockBuilder();
@@ -20,4 +20,19 @@ export function madeReply(status: number, fields: readonly (readonly [string, st
 
 export function madeTrailers(fields: readonly (readonly [string, string])[]): Http2Head {
   return made(AS_TRAILERS, fields);
+}
+
+/** What a request made here is for: all its parts. */
+export interface MadeRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly authority: string;
+  readonly scheme?: string;
+}
+
+/** The head of a request, with its parts checked as those of any that came. */
+export function madeRequest(parts: MadeRequest, fields: readonly (readonly [string, string])[]): Http2Head {
+  const pseudo: (readonly [string, string])[] = [[':method', parts.method], [':scheme', parts.scheme ?? 'http'], [':path', parts.path]];
+  if (parts.authority !== '') pseudo.push([':authority', parts.authority]);
+  return made(AS_REQUEST, [...pseudo, ...fields]);
 }

@@ -1,18 +1,21 @@
 // HTTP/2 as a protocol of listeners and clusters: how it is recognised, its codecs, and what gRPC over it needs.
 import { reasons, type ReasonCode } from '../../../core/reason.js';
+import type { ProbeFactory } from '../../../network/upstream/probe.js';
 import { headerName, type Head } from '../../head.js';
 import { MATCH_MORE, MATCH_NO, MATCH_YES, type Codec, type Match, type Protocol, type Role, type Upgrade } from '../../protocol.js';
 import { Http2ClientCodec } from './client.js';
 import { PREFACE } from './frame.js';
 import { NAME, type Http2Head } from './head.js';
+import { defaultLimits } from './limits.js';
+import { GrpcProbe } from './probe.js';
 import type { Http2Limits } from './send.js';
 import { Http2ServerCodec } from './server.js';
 import { upgradeOf } from './upgrade.js';
 
+export { defaultLimits } from './limits.js';
+
 const METHOD_NAME = headerName(':method');
 const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
-
-export const defaultLimits: Http2Limits = { maxHead: 64 * 1024, maxStreams: 128, streamWindow: 256 * 1024 - 1 };
 
 export class Http2 implements Protocol {
   readonly name = NAME;
@@ -28,6 +31,7 @@ export class Http2 implements Protocol {
   /** Servers of gRPC close connections whose client pings more often than they like, so it has to be asked for. */
   readonly heartbeat = { interval: 0, timeout: 0, misses: 0 };
   readonly downstreamIdle = 90_000;
+  readonly probe: ProbeFactory = (options) => new GrpcProbe((options as { readonly service?: string } | null)?.service ?? '');
   private readonly limits: Http2Limits;
 
   constructor(limits: Http2Limits = defaultLimits) {
