@@ -184,20 +184,32 @@ test('a client of the unframed transport is let go, and the log says why', { tim
   assert.equal(await sluice.metric('sluice_listener_reasons_total', 'reason="bad-frame"'), 1);
 });
 
-test('two proxies behind each other pass everything on, and agree on what failed', { timeout: 60_000 }, async (t) => {
-  const [first, second, server, dead] = (await freePorts(4)) as [number, number, number, number];
-  await serve(t, server, 'compact');
-  const behind = await start(t, { config: config(second, [server, dead], 'pool: multiplex', '').replace('attempts: 4', 'attempts: 1').replace('hosts:', 'connect_timeout: 2s\n    hosts:') });
-  const front = await start(t, { config: config(first, [second], 'pool: multiplex', '').replace('on: [connect-failure, reset]', 'on: [5xx], backoff: {base: 1ms, max: 5ms}') });
-  const hello = client(t, first, 'compact');
-  // Every other call is refused behind, and repeated by the one in front.
-  for (let i = 0; i < 20; i++) assert.equal(await hello.say(`n${i}`), `n${i} from ${server}`);
-  assert.ok(await behind.metric('sluice_listener_reasons_total', 'reason="connect-refused"') > 0);
-  assert.equal(await front.metric('sluice_listener_reasons_total'), 0);
-  assert.equal(String(await hello.call('big', 1_000_000)).length, 1_000_000);
-  await ended(front);
-  await ended(behind);
-});
+const certs = resolve('test/support/certs');
+const mutual = {
+  listener: `tls: {certificates: [{cert: ${certs}/localhost.pem, key: ${certs}/localhost.key}], client_auth: required, ca: ${certs}/ca.pem}`,
+  cluster: `tls: {ca: ${certs}/ca.pem, cert: ${certs}/client.pem, key: ${certs}/client.key}`,
+};
+
+for (const between of ['plain', 'mutual TLS']) {
+  test(`two proxies behind each other pass everything on, and agree on what failed: ${between}`, { timeout: 120_000 }, async (t) => {
+    const [first, second, server, dead] = (await freePorts(4)) as [number, number, number, number];
+    await serve(t, server, 'compact');
+    const tls = between === 'plain' ? { listener: '', cluster: '' } : mutual;
+    const behind = await start(t, { config: config(second, [server, dead], 'pool: multiplex', '').replace('attempts: 4', 'attempts: 1').replace('    protocol: thrift\n', `    protocol: thrift\n    ${tls.listener}\n`) });
+    const front = await start(t, { config: config(first, [second], `pool: multiplex\n    ${tls.cluster}`, '').replace('on: [connect-failure, reset]', 'on: [5xx], backoff: {base: 1ms, max: 5ms}').replace(`127.0.0.1:${second}`, `localhost:${second}`) });
+    const hello = client(t, first, 'compact');
+    // Every other call is refused behind, and repeated by the one in front.
+    for (let i = 0; i < 20; i++) assert.equal(await hello.say(`n${i}`), `n${i} from ${server}`);
+    assert.ok(await behind.metric('sluice_listener_reasons_total', 'reason="connect-refused"') > 0);
+    assert.equal(await front.metric('sluice_listener_reasons_total'), 0);
+    assert.equal(String(await hello.call('big', 1_000_000)).length, 1_000_000);
+    // What is longer than 64 KiB could not be repeated.
+    const large = 'z'.repeat(50_000);
+    assert.equal(await hello.say(large), `${large} from ${server}`);
+    await ended(front);
+    await ended(behind);
+  });
+}
 
 describe('thriftpy2', () => {
   const tools = python();

@@ -13,6 +13,9 @@ const SERVICE = 5;
 
 const NONE = new Int32Array(0);
 
+/** Most rows that a connection keeps while nothing is asked. */
+const MAX_KEPT = 8;
+
 /** Rows of numbers, which cost no object for a request. Two ways to find a row: a slot that is taken and freed, or a place in a ring. */
 export class Asked {
   /** Slots in use. */
@@ -39,6 +42,13 @@ export class Asked {
 
   release(slot: number): void {
     this.count--;
+    if (this.count === 0 && this.used > MAX_KEPT) {
+      this.rows = NONE;
+      this.free = [];
+      this.used = 0;
+      this.spelled = null;
+      return;
+    }
     this.free.push(slot);
     this.spelled?.delete(slot * WIDTH + NAME);
     this.spelled?.delete(slot * WIDTH + SERVICE);
