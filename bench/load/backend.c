@@ -1,6 +1,7 @@
-/* Backends behind the proxies under test: backend http|bolt|echo|source|sink [--port 0] [--size 128] [--seconds 3600].
+/* Backends behind the proxies under test: backend http|bolt|dubbo|echo|source|sink [--port 0] [--size 128] [--seconds 3600].
    Prints {"port":N} once it listens on loopback. Everything a protocol answers is appended to `out` and written once per read. */
 #include "bolt.h"
+#include "dubbo.h"
 #include "net.h"
 
 #include <getopt.h>
@@ -130,6 +131,40 @@ static long take_bolt(struct peer *p, const uint8_t *b, size_t n) {
   return (long)at;
 }
 
+/* Returns the first argument, a string, with the attachment that a Java server adds. */
+static long take_dubbo(struct peer *p, const uint8_t *b, size_t n) {
+  static const uint8_t attachments[] = {'H', 5, 'd', 'u', 'b', 'b', 'o', 5, '2', '.', '0', '.', '2', 'Z'};
+  size_t at = 0;
+  while (at < n) {
+    long length = dubbo_length(b + at, n - at);
+    if (length < 0) return -1;
+    if (length == 0 || n - at < (size_t)length) break;
+    const uint8_t *f = b + at, *end = f + length, *v = f + DUBBO_HEAD;
+    at += (size_t)length;
+    if (!(f[2] & DUBBO_REQUEST)) continue; /* the answer to a heartbeat of ours; we send none */
+    if (f[2] & DUBBO_EVENT) {
+      if (f[2] & DUBBO_TWO_WAY) dubbo_heartbeat_ack(&p->out, f, (size_t)length);
+      continue;
+    }
+    if (!(f[2] & DUBBO_TWO_WAY)) continue;
+    for (int i = 0; i < 5; i++) {
+      size_t skip = dubbo_string(v, (size_t)(end - v));
+      if (skip == 0) return -1;
+      v += skip;
+    }
+    size_t size = dubbo_string(v, (size_t)(end - v));
+    if (size == 0) return -1;
+    uint8_t head[DUBBO_HEAD + 1] = {0xda, 0xbb, DUBBO_HESSIAN, DUBBO_OK};
+    memcpy(head + 4, f + 4, 8);
+    put32(head + 12, (uint32_t)(1 + size + sizeof attachments));
+    head[DUBBO_HEAD] = DUBBO_VALUE;
+    bytes_append(&p->out, head, sizeof head);
+    bytes_append(&p->out, v, size);
+    bytes_append(&p->out, attachments, sizeof attachments);
+  }
+  return (long)at;
+}
+
 static long take_echo(struct peer *p, const uint8_t *b, size_t n) {
   bytes_append(&p->out, b, n);
   return (long)n;
@@ -233,11 +268,12 @@ int main(int argc, char **argv) {
   bool source = strcmp(mode, "source") == 0;
   take_fn take = strcmp(mode, "http") == 0   ? take_http
                  : strcmp(mode, "bolt") == 0 ? take_bolt
+                 : strcmp(mode, "dubbo") == 0 ? take_dubbo
                  : strcmp(mode, "echo") == 0 ? take_echo
                  : strcmp(mode, "sink") == 0 ? take_sink
                  : source                    ? take_sink
                                              : NULL;
-  if (take == NULL || port > 65535 || seconds == 0) die("backend http|bolt|echo|source|sink [--port N] [--size BYTES] [--seconds N]");
+  if (take == NULL || port > 65535 || seconds == 0) die("backend http|bolt|dubbo|echo|source|sink [--port N] [--size BYTES] [--seconds N]");
   process_setup();
   alarm(seconds);
   setup_http();

@@ -5,11 +5,12 @@
 #include <inttypes.h>
 
 static void usage(void) {
-  die("load http|bolt|echo|bulk|hold --port N [--connections 64] [--outstanding 1] [--seconds 2] [--warmup 0.5]\n"
+  die("load http|bolt|dubbo|echo|bulk|hold --port N [--connections 64] [--outstanding 1] [--seconds 2] [--warmup 0.5]\n"
       "  [--size BYTES] [--rate PER_SECOND] [--path /] [--host NAME] [--service NAME] [--up] [--unread] [--silent]\n"
       "  [--receive-buffer BYTES] [--watch PID,PID]\n"
       "http  closed loop of GETs, with --rate an open loop; --size makes them POSTs with a body of that many bytes\n"
       "bolt  rpc requests with --outstanding of them on each connection\n"
+      "dubbo the same; --size up to 1023\n"
       "echo  a message of --size bytes and back\n"
       "bulk  the backend's pattern downwards, with --up upwards\n"
       "hold  connections that make one request (--silent: none) and stay open; --unread: whose reply nobody reads");
@@ -72,6 +73,7 @@ int main(int argc, char **argv) {
   process_setup();
   if (strcmp(mode, "http") == 0) return drive(&client_http, &o);
   if (strcmp(mode, "bolt") == 0) return drive(&client_bolt, &o);
+  if (strcmp(mode, "dubbo") == 0) return drive(&client_dubbo, &o);
   if (strcmp(mode, "echo") == 0) return drive(&client_echo, &o);
   if (strcmp(mode, "bulk") == 0) return bulk(&o);
   if (strcmp(mode, "hold") == 0) return hold(&o);

@@ -1,4 +1,4 @@
-// Envoy with one worker: HTTP connection manager and router, or tcp_proxy.
+// Envoy with one worker: HTTP connection manager and router, dubbo_proxy, or tcp_proxy.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort, waitForPort } from '../site.js';
@@ -44,10 +44,27 @@ function tcpFilter(log: boolean, file: string): object {
   };
 }
 
+/** It has no access log of its own; that of its listener tells of connections, of which there are few. One attachment is looked at. */
+function dubboFilter(): object {
+  const route = (headers: object[]): object => ({ match: { method: { name: { exact: 'hello' } }, headers }, route: { cluster: 'backend' } });
+  return {
+    name: 'dubbo',
+    typed_config: {
+      '@type': `${TYPE}.filters.network.dubbo_proxy.v3.DubboProxy`,
+      stat_prefix: 'in',
+      protocol_type: 'Dubbo',
+      serialization_type: 'Hessian2',
+      route_config: [
+        { name: 'all', interface: 'com.example.EchoService', routes: [route([{ name: 'x-env', string_match: { exact: 'gray' } }]), route([])] },
+      ],
+    },
+  };
+}
+
 const address = (port: number): object => ({ socket_address: { address: '127.0.0.1', port_value: port } });
 
 function config(port: number, { mode, upstreams, log }: SubjectOptions, file: string): object {
-  const filter = mode === 'http' ? httpFilter(log, file) : tcpFilter(log, file);
+  const filter = mode === 'http' ? httpFilter(log, file) : mode === 'dubbo' ? dubboFilter() : tcpFilter(log, file);
   const many = { max_connections: 100_000, max_pending_requests: 100_000, max_requests: 100_000 };
   return {
     static_resources: {

@@ -43,6 +43,9 @@ for (const [kind, args] of [
   ['http', ['http', '--connections', '8', '--rate', '2000']],
   ['bolt', ['bolt', '--connections', '8', '--outstanding', '16']],
   ['bolt', ['bolt', '--connections', '2', '--outstanding', '2', '--size', '300000']],
+  ['dubbo', ['dubbo', '--connections', '8', '--outstanding', '16']],
+  ['dubbo', ['dubbo', '--connections', '2', '--outstanding', '2', '--size', '1000']],
+  ['dubbo', ['dubbo', '--connections', '2', '--size', '20']],
   ['echo', ['echo', '--connections', '8', '--size', '100']],
   ['source', ['bulk', '--connections', '2']],
   ['sink', ['bulk', '--connections', '2', '--up']],
@@ -129,6 +132,31 @@ test('Bolt: an error status is counted', { skip }, async () => {
   const report = await bolt((reply) => reply.writeUInt16BE(7, 10));
   assert.ok(report.error_kinds['status']! > 0);
 });
+
+/** The reply to a call with one argument of 100 bytes: itself, and no attachments. */
+function dubboReply(frame: Buffer, edit: (reply: Buffer) => void): Buffer {
+  let at = 16;
+  for (let i = 0; i < 5; i++) at += 1 + frame[at]!;
+  const reply = Buffer.concat([Buffer.from([0xda, 0xbb, 2, 20]), frame.subarray(4, 12), Buffer.from([0, 0, 0, 105, 0x94]), frame.subarray(at, at + 102), Buffer.from('HZ')]);
+  edit(reply);
+  return reply;
+}
+
+for (const [what, kind, edit] of [
+  ['the reply this test makes is right when nothing is edited', '', () => {}],
+  ['an id nobody asked for is a mismatch', 'mismatch', (reply) => reply.writeUInt32BE(reply.readUInt32BE(8) + 1, 8)],
+  ['an id whose high half was lost is a mismatch', 'mismatch', (reply) => reply.writeUInt32BE(0, 4)],
+  ['a result of another connection is a mismatch', 'mismatch', (reply) => reply.write('0000004d', 19)],
+  ['a changed byte is a mismatch', 'mismatch', (reply) => reply.write('X', 90)],
+  ['an exception is a mismatch', 'mismatch', (reply) => reply.writeUInt8(0x93, 16)],
+  ['an error status is counted', 'status', (reply) => reply.writeUInt8(80, 3)],
+] as readonly (readonly [string, string, (reply: Buffer) => void])[]) {
+  test(`Dubbo: ${what}`, { skip }, async () => {
+    const report = await against((socket, frame) => socket.write(dubboReply(frame, edit)), ['dubbo', '--service', 'com.example.Echo']);
+    if (kind === '') assert.deepEqual([report.errors, report.requests! > 0], [0, true], JSON.stringify(report.error_kinds));
+    else assert.ok(report.error_kinds[kind]! > 0, JSON.stringify(report.error_kinds));
+  });
+}
 
 test('echo: a changed byte is a mismatch', { skip }, async () => {
   const report = await against(
