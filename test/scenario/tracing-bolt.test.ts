@@ -1,6 +1,7 @@
 // Traces of Bolt calls by SOFATracer's keys: frames as Java and MOSN write them, one hop and two, and what is not recorded left byte for byte.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { get, serveHttp } from '../support/http.js';
 import { receive, type ReceivedSpan } from '../support/otlp.js';
 import { freePorts, start } from '../support/sluice.js';
 import { openBolt, serveBolt } from './bolt-peer.js';
@@ -88,4 +89,39 @@ test('calls that are not recorded reach the host as they were sent', { timeout: 
   await second.reply(second.request('e', { headers: { new_rpc_trace_context: sent.new_rpc_trace_context.replace('false', 'true') } }));
   await receiver.trace(TRACE, 2);
   assert.deepEqual([await obeying.metric('sluice_trace_exchanges_total'), app.heard[3]!['new_rpc_trace_context']], [1, sent.new_rpc_trace_context]);
+});
+
+test('a listener of two protocols looks for the keys of each in its own requests', { timeout: 60_000 }, async (t) => {
+  const receiver = await receive(t);
+  const app = await host(t);
+  const heard: (string | undefined)[] = [];
+  const web = await serveHttp(t, (request, reply) => {
+    heard.push(request.headers['traceparent'] as string | undefined);
+    reply.end('ok');
+  });
+  const [port] = (await freePorts(1)) as [number];
+  await start(t, {
+    config: `
+listeners: [{name: both, address: "127.0.0.1:${port}", protocol: [http1, bolt], routes: main}]
+routes:
+  - name: main
+    routes:
+      - {match: {service: {prefix: com.example}}, cluster: rpc}
+      - {match: {prefix: /}, cluster: web}
+clusters:
+  - {name: rpc, hosts: "127.0.0.1:${app.port}", protocol: bolt}
+  - {name: web, hosts: "127.0.0.1:${web.port}", protocol: http1}
+tracing: {exporter: {url: "${receiver.url}", interval: 50ms}}
+`,
+  });
+  const client = await openBolt(t, port);
+  const other = 'a'.repeat(32);
+  for (let i = 0; i < 2; i++) {
+    await client.reply(client.request('x', { headers: { new_rpc_trace_context: `tcid=${ID}&spid=0.${i + 1}&` } }));
+    assert.equal((await get(port, '/', { headers: { traceparent: `00-${other}-b7ad6b7169203331-01` } })).status, 200);
+  }
+  assert.deepEqual(app.heard.map((headers) => headers['new_rpc_trace_context']), [1, 2].map((i) => `tcid=${ID}&spid=0.${i}.1&pspid=0.${i}&sample=true&`));
+  assert.equal((await receiver.trace(TRACE, 4)).length, 4);
+  const clients = (await receiver.trace(other, 4)).filter((span) => span.kind === 'client').map((span) => `00-${other}-${span.spanId}-01`);
+  assert.deepEqual([...clients].sort(), [...heard].sort());
 });
