@@ -83,8 +83,9 @@ export function withServices<C extends Meshed>(config: C, told: (kind: MeshKind)
     const services = own === null ? null : told(kind);
     if (own === null || services === null) continue;
     const outbound = bySpecificity(kind, [...services.subscribed].map((service) => ({ service })));
-    for (const { service } of outbound) clusters.push(serviceCluster(kind, own, service));
-    add(listenerOf(config, config.mesh, kind, 'listener')!.routes, outbound.map(({ service }) => routeTo(kind, own, service, clusterName(kind, service))));
+    const routed = madeFor(kind, own, outbound.map(({ service }) => service));
+    for (const { cluster } of routed) clusters.push(cluster);
+    add(listenerOf(config, config.mesh, kind, 'listener')!.routes, routed.map(({ route }) => route));
     const inbound = bySpecificity(kind, [...services.published]);
     for (const [name, app] of new Map(inbound.map(({ app }) => [appCluster(kind, app), app]))) clusters.push(clusterOfApp(own, name, app));
     add(listenerOf(config, config.mesh, kind, 'inbound')!.routes, inbound.map(({ service, app }) => routeTo(kind, own, service, appCluster(kind, app))));
@@ -107,6 +108,25 @@ function bySpecificity<T extends { readonly service: ServiceKey }>(kind: MeshKin
   if (!kinds[kind].grouped) return list;
   const conditions = ({ service }: T): number => Number(isSaid(service.group)) + Number(isSaid(service.version));
   return list.sort((one, other) => conditions(other) - conditions(one));
+}
+
+/** What was made for a service: the same objects in each configuration, so that what did not change is known by sight. */
+interface Made {
+  readonly cluster: ClusterConfig;
+  readonly route: RouteConfig;
+}
+
+const made = new WeakMap<MeshKindConfig, ReadonlyMap<string, Made>>();
+
+function madeFor(kind: MeshKind, config: MeshKindConfig, services: readonly ServiceKey[]): Made[] {
+  const former = made.get(config);
+  const kept = new Map<string, Made>();
+  for (const service of services) {
+    const name = clusterName(kind, service);
+    kept.set(name, former?.get(name) ?? { cluster: serviceCluster(kind, config, service), route: routeTo(kind, config, service, name) });
+  }
+  made.set(config, kept);
+  return [...kept.values()];
 }
 
 function serviceCluster(kind: MeshKind, config: MeshKindConfig, service: ServiceKey): ClusterConfig {

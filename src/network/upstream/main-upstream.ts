@@ -195,6 +195,7 @@ class MainCluster {
   }
 
   update(config: ClusterConfig): void {
+    if (config === this.config) return;
     const key = JSON.stringify(config);
     if (key === this.configKey) return;
     this.configKey = key;

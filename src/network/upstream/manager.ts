@@ -67,8 +67,10 @@ export class ClusterManager {
     const name = snapshot.config.name;
     const known = this.clusters.get(name);
     if (known === undefined) this.clusters.set(name, new Cluster(snapshot, this.deps));
-    else if (snapshot.version > known.version) known.update(snapshot);
-    this.sweepLater();
+    else if (snapshot.version > known.version) {
+      known.update(snapshot);
+      this.sweepLater();
+    }
   }
 
   remove(name: string): void {
