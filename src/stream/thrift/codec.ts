@@ -10,7 +10,7 @@ import { CALL, EMPTY, EXCEPTION, ONEWAY_CALL, PADDED, REPLY_MESSAGE, i32, renumb
 import { ThriftHead } from './head.js';
 import { buildLocalReply } from './local-reply.js';
 import { LongFrames } from './long-frames.js';
-import { MALFORMED, PARSED, malformation, notALength, parse } from './parse.js';
+import { MALFORMED, PARSED, TLS_HANDSHAKE, malformation, notALength, parse } from './parse.js';
 import { readFailure } from './status.js';
 
 /** Frames up to this size are gathered and delivered whole; longer ones pass in pieces. */
@@ -124,7 +124,7 @@ export class ThriftCodec implements Codec {
         continue;
       }
       if (length < 0 || length > MAX_SKIPPED) {
-        if (length < 0 || buf[p]! > 0x20) this.fail(sink, -1, 'bad-frame', { detail: notALength(buf[p]!) });
+        if (buf[p]! > 0x20 || buf[p] === TLS_HANDSHAKE) this.fail(sink, -1, 'bad-frame', { detail: notALength(buf[p]!) });
         else this.fail(sink, -1, 'frame-too-large', { limit: this.maxFrame });
         break;
       }

@@ -11,6 +11,9 @@ const MAX_HEADER = 16 * 1024;
 export const PARSED = 0;
 export const MALFORMED = -1;
 
+/** First byte of a TLS connection; no frame is so long that it begins with it. */
+export const TLS_HANDSHAKE = 0x16;
+
 /** What is wrong with the bytes that `parse` refused last. */
 let detail = '';
 
@@ -120,5 +123,6 @@ function notAMessage(first: number): string {
 /** What the first byte of something that is no frame length says. */
 export function notALength(first: number): string {
   if (first === STRICT_BYTE || first === COMPACT_BYTE) return 'no frame length in front of the message: the unframed transport is not supported';
+  if (first === TLS_HANDSHAKE) return 'a TLS handshake where framed Thrift is spoken';
   return `a frame length that begins with byte ${first}: not framed Thrift`;
 }

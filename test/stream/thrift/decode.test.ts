@@ -118,7 +118,7 @@ describe('malformed frames', () => {
   const dubbo = { dubbo: {} };
   const cases: ReadonlyArray<readonly [string, Buffer, RegExp, Reading?]> = [
     ['an HTTP request', Buffer.from('GET / HTTP/1.1\r\n\r\n'), /a frame length that begins with byte 71: not framed Thrift/],
-    ['TLS', Buffer.from('1603010200010001fc0303', 'hex'), /frame-too-large/],
+    ['TLS', Buffer.from('1603010200010001fc0303', 'hex'), /bad-frame.*a TLS handshake where framed Thrift is spoken/],
     ['the unframed transport', frame().subarray(4), /no frame length in front of the message: the unframed transport is not supported/],
     ['the unframed transport, compact', frame({ form: 'compact' }).subarray(4), /the unframed transport is not supported/],
     ['the unframed transport, old form', frame({ form: 'old', name: 'sayHello', content: pattern(40) }).subarray(4), /byte 115 begins no message.*the unframed transport is not supported/],

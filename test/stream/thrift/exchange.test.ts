@@ -129,6 +129,27 @@ describe('connections of their own', () => {
   });
 });
 
+describe('connections of one client', () => {
+  test('keep its calls apart from those of others, in any order', () => {
+    for (const protocol of [new ThriftProtocol(), new DubboThriftProtocol()]) {
+      const dubbo = protocol.name === 'dubbo-thrift';
+      const header = dubbo ? { id: 9n } : undefined;
+      const l = lab({ protocol, pool: 'pinned' });
+      const clients = [l.client(), l.client()];
+      for (const c of clients) c.feed(Buffer.concat([frame({ seqid: 1, dubbo: header }), frame({ seqid: 2, dubbo: header, content: pattern(300_000) }), frame({ seqid: 3, dubbo: header })]));
+      assert.equal(l.dialled.length, 2);
+      for (const i of [1, 0]) {
+        const got = calls(l.upstream(i).take(), dubbo);
+        assert.equal(got.length, 3);
+        for (const n of [2, 0, 1]) l.upstream(i).feed(answer(got[n]!));
+        assert.deepEqual(replies(clients[i]!, dubbo).map((head) => head.seqid), [3, 1, 2]);
+      }
+      for (const c of clients) c.close();
+      zero(l, 0);
+    }
+  });
+});
+
 describe('one-way calls', () => {
   test('are sent and not waited for, nor answered when they fail', () => {
     for (const pool of ['multiplex', 'exclusive'] as const) {
