@@ -297,7 +297,7 @@ clusters:
     `;
     const child = spawn(process.execPath, ['-e', script], { cwd: resolve('.'), stdio: ['ignore', 'pipe', 'inherit'] });
     t.after(() => child.kill('SIGKILL'));
-    await once(child.stdout!, 'data');
+    await Promise.race([once(child.stdout!, 'data'), once(child, 'exit').then(() => assert.fail('the Node server ended'))]);
     const toNode = await through(t, [node]);
     for (const kind of ['sync', 'future', 'callback']) assert.equal(await sofa.run(kind, toNode.port, kind), `hello ${kind} from node`);
     for (const size of [1000, 300 * 1024, 5 * MIB]) assert.equal(await sofa.run('echo', toNode.port, size), 'same');

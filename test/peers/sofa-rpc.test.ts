@@ -36,7 +36,7 @@ async function serve(t: TestContext, port: number): Promise<ChildProcess> {
   `;
   const child = spawn(process.execPath, ['-e', script], { cwd: resolve('.'), stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
-  await once(child.stdout!, 'data');
+  await Promise.race([once(child.stdout!, 'data'), once(child, 'exit').then(() => assert.fail('the Node server ended'))]);
   return child;
 }
 
