@@ -22,6 +22,12 @@ const PING_IDS = 0xffff;
 
 const description = headerName(RESULT_DESC);
 
+/**
+ * The head of all codecs in the role of a server: sessions of listeners are not decoded within each other, and there are many of them. The few
+ * connections to hosts may be, and have a head each.
+ */
+const shared = new TarsHead();
+
 export interface CodecOptions {
   /** Largest frame accepted, bytes. */
   readonly max_frame: number;
@@ -46,7 +52,7 @@ export class TarsCodec implements Codec {
 
   private readonly client: boolean;
   private readonly options: CodecOptions;
-  private readonly head = new TarsHead();
+  private readonly head: TarsHead;
   private failed = false;
   /** Bytes to come of a frame that was refused. */
   private skip = 0;
@@ -60,6 +66,7 @@ export class TarsCodec implements Codec {
   constructor(role: Role, options: CodecOptions = { max_frame: DEFAULT_MAX_FRAME, ping: 'answer', goaway: false }) {
     this.role = role;
     this.client = role === 'client';
+    this.head = this.client ? new TarsHead() : shared;
     this.options = options;
   }
 
@@ -75,6 +82,8 @@ export class TarsCodec implements Codec {
       p += n;
     }
     const { head, client } = this;
+    // A sink that threw left its edits.
+    if (head.edited || head.refused !== null) head.reset();
     while (p < end) {
       const left = end - p;
       if (left < 4) {
