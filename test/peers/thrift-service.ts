@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
  *   string big(1: i32 size),
  *   string refuse(1: string text) throws (1: Refusal refusal),
  *   string boom(1: string text),
- *   string slow(1: i32 ms),
+ *   string slow(),                  answers when the next note arrives
  *   string where(),
  *   i32 notes(),
  *   oneway void note(1: string text)
@@ -134,7 +134,7 @@ const methods: Readonly<Record<string, Method>> = {
   big: { args: [number], result: [success] },
   refuse: { args: [text], result: [success, refusal] },
   boom: { args: [text], result: [success] },
-  slow: { args: [number], result: [success] },
+  slow: { args: [], result: [success] },
   where: { args: [], result: [success] },
   notes: { args: [], result: [{ ...success, type: Type.I32 }] },
   note: { args: [text] },
@@ -251,6 +251,7 @@ for (const [name, { result }] of Object.entries(methods)) {
 /** Two services: `Hello` as above, and `Other`, the same under another name; replies name the server's port. */
 function handlerOf(port: number, service: string): object {
   let notes = 0;
+  const waiting: (() => void)[] = [];
   return {
     say: async (said: string) => `${said} from ${port}`,
     big: async (size: number) => 'x'.repeat(size),
@@ -260,14 +261,12 @@ function handlerOf(port: number, service: string): object {
     boom: async (why: string) => {
       throw new Error(why);
     },
-    slow: async (ms: number) => {
-      await new Promise((done) => setTimeout(done, ms));
-      return `waited ${ms}`;
-    },
+    slow: () => new Promise((done) => waiting.push(() => done('waited'))),
     where: async () => `${service} at ${port}`,
     notes: async () => notes,
     note: async () => {
       notes++;
+      for (const done of waiting.splice(0)) done();
       return null;
     },
   };
