@@ -10,6 +10,8 @@ import { BACKOFF, DONE, HOST, POOL, RETRY, SEND, STREAM_IDLE, TIMEOUT, TRY_TIMEO
 import { NOTE_FREE_RETRY, NOTE_NOT_REPLAYABLE, NOTE_RETRY_LIMIT } from './record.js';
 import type { Session } from './session.js';
 
+const EMPTY = Buffer.alloc(0);
+
 export abstract class ExchangeUpstream extends ExchangeFlow {
   /** Runs the phases from the present one on. */
   protected abstract run(): void;
@@ -208,12 +210,21 @@ export abstract class ExchangeUpstream extends ExchangeFlow {
       this.finish();
       return;
     }
-    other.connection.end();
-    if (other.connection.peerEnded) {
-      this.finish();
-      from.connection.close();
-      other.connection.close();
+    if (from.flow || other.flow) {
+      if (from === this.up) this.replyDone = true;
+      else this.requestDone = true;
     }
+    if (other.flow) {
+      // A stream whose tunnel lost one end is of no use to either side.
+      other.codec.encodeData(other.connection, other === this.down ? this.downId : this.upId, EMPTY, 0, 0, true);
+    } else {
+      other.connection.end();
+    }
+    const both = other.flow ? from === this.up || this.replyDone : other.connection.peerEnded;
+    if (!both) return;
+    this.finish();
+    if (!from.flow) from.connection.close();
+    if (!other.flow) other.connection.close();
   }
 
   // === deadlines
@@ -293,8 +304,9 @@ export abstract class ExchangeUpstream extends ExchangeFlow {
     if (this.tunnel) {
       this.record.code = this.record.code || (code === 'upstream-closed' ? '' : code);
       const down = this.down;
+      if (down.flow) down.codec.encodeReset(down.connection, this.downId, code);
       this.finish();
-      down.connection.close();
+      if (!down.flow) down.connection.close();
       return;
     }
     this.record.endAttempt(code, errno, now());

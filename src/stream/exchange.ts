@@ -24,6 +24,8 @@ const REVERSE_TIMEOUT = 15_000;
 /** What the largest header block of a protocol can hold (Bolt), for the message only. */
 const MAX_EDITED = 65_535;
 
+const EMPTY = Buffer.alloc(0);
+
 const free: Exchange[] = [];
 const MAX_FREE = 4096;
 
@@ -294,7 +296,8 @@ export class Exchange extends ExchangeBridge {
       return;
     }
     this.encodeData(bytes, start, end, last);
-    if (last && this.oneway) this.finishOneway();
+    if (last && this.tunnel && this.down.flow) this.tunnelEnded(this.down);
+    else if (last && this.oneway) this.finishOneway();
   }
 
   onRequestTrailers(head: Head): void {
@@ -459,10 +462,15 @@ export class Exchange extends ExchangeBridge {
       return;
     }
     this.longReply(head.length);
-    if (down.codec.tunnel) {
+    const up = this.up;
+    if (up !== null && (down.codec.tunnel || up.codec.tunnel)) {
       this.tunnel = true;
-      down.tunnelFor(this, false);
-      this.up!.tunnelFor(this, true);
+      if (down.codec.tunnel) down.tunnelFor(this, false);
+      if (up.codec.tunnel) {
+        up.tunnelFor(this, true);
+        // What came for the tunnel before it was there.
+        up.codec.encodeData(up.connection, this.upId, EMPTY, 0, 0, false);
+      }
       this.record.flags |= NOTE_TUNNEL;
       if (down.connection.carried > 0) down.goOn();
       if (this.generation !== generation) return;
@@ -529,6 +537,10 @@ export class Exchange extends ExchangeBridge {
     if (last && !this.tunnel) {
       this.finish();
       if (!down.closed && down.behind) down.tooFarBehind();
+      return;
+    }
+    if (last && this.up !== null && this.up.flow) {
+      this.tunnelEnded(this.up);
       return;
     }
     this.replyMoved(end - start);

@@ -28,10 +28,12 @@ export const SERVICE = 6;
 export const RPC_METHOD = 7;
 export const VERSION = 8;
 export const GROUP = 9;
+/** What a CONNECT asks to speak in the tunnel (RFC 8441). */
+export const PROTOCOL = 10;
 
 const pseudo: Readonly<Record<string, number>> = {
   ':method': METHOD, ':path': PATH, ':authority': AUTHORITY, ':scheme': SCHEME, ':status': STATUS,
-  ':service': SERVICE, ':rpc-method': RPC_METHOD, ':version': VERSION, ':group': GROUP,
+  ':service': SERVICE, ':rpc-method': RPC_METHOD, ':version': VERSION, ':group': GROUP, ':protocol': PROTOCOL,
 };
 
 /** A name prepared once for many look-ups: exact bytes for protocols that compare case, a folded hash for those that do not. */

@@ -11,6 +11,9 @@ import { FAILED, MORE, scanHead, type Limits } from './scan.js';
 import { SAY_TE, SAY_UPGRADE } from './write.js';
 
 const METHOD_NAME = headerName(':method');
+const PROTOCOL_NAME = headerName(':protocol');
+/** Bytes for a tunnel that are kept until the host has agreed to it. */
+const MAX_EARLY = 256 * 1024;
 
 const hasContent = new Set(['POST', 'PUT', 'PATCH']);
 
@@ -22,6 +25,8 @@ export class Http1ClientCodec extends Http1Codec {
   private headMethod = false;
   private connect = false;
   private upgrade = false;
+  private early: Buffer[] = [];
+  private earlySize = 0;
   /** The host ends the connection after its reply. */
   private replyClose = false;
 
@@ -146,8 +151,9 @@ export class Http1ClientCodec extends Http1Codec {
     } else {
       const method = head.get(METHOD_NAME);
       this.headMethod = method === 'HEAD';
-      this.connect = false;
-      this.upgrade = false;
+      this.upgrade = method === 'CONNECT' && head.find(PROTOCOL_NAME);
+      this.connect = method === 'CONNECT' && !this.upgrade;
+      if (this.upgrade) said |= SAY_UPGRADE;
     }
     if (head.whole) length = head.bodyEnd - head.bodyStart;
     else if (!last) length = head.length;
@@ -155,12 +161,32 @@ export class Http1ClientCodec extends Http1Codec {
     else if (own !== null) length = own.chunked || own.sentLength > 0 ? 0 : own.sentLength;
     // Other protocols' heads do not tell whether there could have been a body; methods that mostly have one say that it is empty.
     else length = hasContent.has(head.get(METHOD_NAME) ?? '') ? 0 : -1;
-    const done = last || head.whole;
+    // What a client sends for a tunnel waits until there is one.
+    const tunnel = own === null && (this.connect || this.upgrade);
+    if (tunnel) length = -1;
+    const done = last || head.whole || tunnel;
     const chunked = !done && length < 0;
-    writeMessage(out, head, length, chunked, said, head.whole);
+    writeMessage(out, head, length, chunked, said, head.whole && !tunnel);
     this.out = done ? OUT_NONE : chunked ? OUT_CHUNKED : OUT_LENGTH;
     this.owed = done ? 0 : length;
     this.state = HEAD;
+  }
+
+  /** For a tunnel that is not there yet, content waits; a call with none of it, once the tunnel is there, lets it go. */
+  override encodeData(out: Output, id: number, buf: Uint8Array, start: number, end: number, last: boolean): void {
+    if ((this.connect || this.upgrade) && this.out === OUT_NONE && this.state === HEAD) {
+      if (end === start) return;
+      this.earlySize += end - start;
+      if (this.earlySize > MAX_EARLY) this.broken = true;
+      else this.early.push(Buffer.from(buf.subarray(start, end)));
+      return;
+    }
+    if (this.early.length > 0 && this.out === OUT_TUNNEL) {
+      const early = this.early;
+      this.early = [];
+      for (const piece of early) super.encodeData(out, id, piece, 0, piece.length, false);
+    }
+    super.encodeData(out, id, buf, start, end, last);
   }
 
   /** Reads from a request that another codec wrote what its reply and the rest of its body need. */

@@ -1,4 +1,5 @@
 // Writes heads and chunk prefixes: an untouched head in runs as it came, an edited one with its edits, another protocol's from its parts.
+import { randomBytes } from 'node:crypto';
 import type { Writer } from '../../../core/bytes.js';
 import { REQUEST, headerName, type Head } from '../../head.js';
 import { AUTHORITY_BYTE, TARGET, TOKEN, consistsOf, isValue } from './chars.js';
@@ -171,6 +172,7 @@ export function writeChunkSize(w: Writer, size: number): void {
 const METHOD_NAME = headerName(':method');
 const PATH_NAME = headerName(':path');
 const AUTHORITY_NAME = headerName(':authority');
+const PROTOCOL_NAME = headerName(':protocol');
 
 /** A value with what may not stand in a header line replaced by spaces: other protocols' values may hold anything. */
 export function cleanValue(value: string): string {
@@ -196,8 +198,17 @@ export function foreignHead(head: Head): Buffer {
     const method = head.get(METHOD_NAME) ?? '';
     const path = head.get(PATH_NAME) ?? '';
     const authority = head.get(AUTHORITY_NAME) ?? '';
-    const verb = consistsOf(method, TOKEN) && method !== 'CONNECT' ? method : 'POST';
-    text = `${verb} ${path[0] === '/' ? percentEncoded(path) : '/'} HTTP/1.1\r\nhost: ${consistsOf(authority, AUTHORITY_BYTE) ? authority : ''}\r\n`;
+    const host = consistsOf(authority, AUTHORITY_BYTE) ? authority : '';
+    if (method === 'CONNECT') {
+      // A tunnel to an authority, or, with :protocol, the upgrade that asks for the same in HTTP/1.1 (RFC 8441 section 5).
+      if (!head.find(PROTOCOL_NAME)) return Buffer.from(`CONNECT ${host} HTTP/1.1\r\nhost: ${host}\r\n${foreignFields(head)}`);
+      const protocol = head.get(PROTOCOL_NAME)!;
+      const key = randomBytes(16).toString('base64');
+      const upgrade = consistsOf(protocol, TOKEN) ? protocol : 'websocket';
+      return Buffer.from(`GET ${path[0] === '/' ? percentEncoded(path) : '/'} HTTP/1.1\r\nhost: ${host}\r\nupgrade: ${upgrade}\r\nsec-websocket-key: ${key}\r\n${foreignFields(head)}`);
+    }
+    const verb = consistsOf(method, TOKEN) ? method : 'POST';
+    text = `${verb} ${path[0] === '/' ? percentEncoded(path) : '/'} HTTP/1.1\r\nhost: ${host}\r\n`;
   } else {
     const status = head.status >= 100 && head.status <= 999 ? head.status : 200;
     text = `HTTP/1.1 ${status} ${phraseOf(status)}\r\n`;

@@ -143,20 +143,26 @@ export class Fields {
 
   /** The head (or, with `trailers`, the trailers) of another protocol. */
   foreign(head: Head, trailers = false): void {
-    if (!trailers && head.kind === REQUEST) {
+    const switched = head.kind !== REQUEST && head.status === 101;
+    if (!trailers && head.kind === REQUEST && head.get(METHOD_NAME) === 'CONNECT') {
+      // A tunnel has neither scheme nor path (RFC 9113 section 8.5).
+      this.part(head, METHOD_NAME, METHOD_FIELD, TEXT.post);
+      this.part(head, AUTHORITY_NAME, AUTHORITY_FIELD, TEXT.slash);
+    } else if (!trailers && head.kind === REQUEST) {
       this.part(head, METHOD_NAME, METHOD_FIELD, TEXT.post);
       this.part(head, SCHEME_NAME, SCHEME_FIELD, TEXT.http);
       this.part(head, PATH_NAME, PATH_FIELD, TEXT.slash);
       if (head.find(AUTHORITY_NAME)) this.bytes(AUTHORITY_FIELD, 0, AUTHORITY_FIELD.length, head.vbuf, head.vstart, head.vend);
     } else if (!trailers) {
-      const status = Buffer.from(String(head.status >= 100 && head.status <= 999 && head.status !== 101 ? head.status : 502));
+      // What is a switch of protocols in HTTP/1.1 is the tunnel that an extended CONNECT asked for (RFC 8441 section 5).
+      const status = Buffer.from(String(switched ? 200 : head.status >= 100 && head.status <= 999 ? head.status : 502));
       this.bytes(STATUS_FIELD, 0, STATUS_FIELD.length, status, 0, status.length);
     }
     let length = -1;
     head.each((field, value) => {
       const lower = field.toLowerCase();
       if (lower === 'content-length') length = 0;
-      else if (!NOT_FORWARDED.has(lower)) this.text(lower, value);
+      else if (!NOT_FORWARDED.has(lower) && !(switched && lower === 'sec-websocket-accept')) this.text(lower, value);
     });
     if (trailers) return;
     if (head.whole) length = head.bodyEnd - head.bodyStart;

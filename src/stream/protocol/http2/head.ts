@@ -1,5 +1,5 @@
 // The head of one HTTP/2 message: an immutable, shared block of fields, and the few edits that filters made on top of it.
-import { AUTHORITY, GROUP, Head, METHOD, PATH, PLAIN, REPLY, REQUEST, RPC_METHOD, SCHEME, SERVICE, STATUS, VERSION, headerName, type HeaderName } from '../../head.js';
+import { AUTHORITY, GROUP, Head, METHOD, PATH, PLAIN, PROTOCOL, REPLY, REQUEST, RPC_METHOD, SCHEME, SERVICE, STATUS, VERSION, headerName, type HeaderName } from '../../head.js';
 import { FieldBlockBuilder, type FieldBlock } from './hpack/field-block.js';
 import { AS_REPLY, AS_REQUEST, AS_TRAILERS, Meaning } from './meaning.js';
 
@@ -135,6 +135,8 @@ export class Http2Head extends Head {
       case SCHEME:
         if (this.newScheme !== null) return this.text(this.newScheme);
         return m.scheme >= 0 && this.range(m.scheme);
+      case PROTOCOL:
+        return m.protocol >= 0 && this.range(m.protocol);
       case SERVICE:
       case RPC_METHOD:
         return m.grpc && this.findRpc(part);
