@@ -247,7 +247,7 @@ export abstract class ExchangeUpstream extends ExchangeFlow {
     } else if (kind === TIMEOUT) {
       this.cluster?.stats.timeouts.inc();
       const code: ReasonCode = this.waitingIn !== null ? 'pool-timeout' : 'request-timeout';
-      if (this.up !== null) this.record.endAttempt(code, '', now());
+      if (this.up !== null && !this.replyStarted) this.record.endAttempt(code, '', now());
       this.fail(code, { host, ms: this.timeoutMs, cluster: this.cluster?.name });
     } else {
       const ms = this.route!.perTryTimeout;

@@ -339,7 +339,8 @@ export class Exchange extends ExchangeBridge {
       this.retry(policy.delay(this.attempts));
       return;
     }
-    this.timeout.cancel();
+    // The deadline of a gRPC call is for all of it.
+    if (!this.wholeTimeout) this.timeout.cancel();
     this.tryTimeout?.cancel();
     this.replay.free();
     record.endAttempt('', '', time, head.status);

@@ -55,7 +55,7 @@ export interface CodecSink {
   onRefused?(kind: Head['kind'], id: number, code: ReasonCode, context: ReasonContext): void;
   /** Content of exchange `id` that waited in the codec for the peer's window is gone: more may be encoded. Only with Protocol.flow. */
   onRoom?(id: number): void;
-  /** The peer lets more exchanges run than before (Codec.capacity). */
+  /** The peer told how many exchanges it lets run (Codec.capacity). */
   onCapacity?(): void;
 }
 
@@ -75,8 +75,8 @@ export interface Codec {
   readonly blocked: boolean;
   /** Encoded bytes that wait inside the codec until something before them is complete; they count as unsent, and bound how far a peer falls behind. */
   readonly held: number;
-  /** Client: exchanges that the peer lets run at a time; absent: as many as ids allow. */
-  readonly capacity?: number;
+  /** Client: exchanges that the peer lets run at a time; absent: as many as ids allow. Pools begin with what the host told on another connection. */
+  capacity?: number;
   /** The codec has something of its own to write (acknowledgements, windows, what they made room for): `settle` is called after each decode. */
   readonly due?: boolean;
   settle?(out: Output, sink: CodecSink): void;

@@ -199,7 +199,9 @@ export class Session extends SessionExchanges implements Reader, CodecSink, Dead
 
   onCapacity(): void {
     const pool = this.pool;
-    if (pool === null || this.closing) return;
+    if (pool === null) return;
+    pool.capacity = this.codec.capacity!;
+    if (this.closing) return;
     while (this.hasRoom && pool.owner.serve(this)) {
       // One after the other, as long as somebody waits.
     }

@@ -35,6 +35,8 @@ export interface Finished {
 
 export interface LabOptions {
   readonly protocol: Protocol;
+  /** What the hosts speak, where that is another one of the same family. */
+  readonly upstream?: Protocol;
   readonly hosts?: number;
   readonly filters?: readonly StreamFilter[];
   /** The route's options beside its cluster. */
@@ -73,7 +75,7 @@ export class Lab {
       breaker: this.breaker,
       removed: false,
       config: {
-        name: 'app', protocol: '', pool: options.pool ?? null, connections_per_host: 1, connect_timeout: 3000, idle_timeout: 60_000,
+        name: 'app', protocol: options.upstream?.name ?? '', pool: options.pool ?? null, connections_per_host: 1, connect_timeout: 3000, idle_timeout: 60_000,
         pool_timeout: 5000, max_requests_per_connection: 0, max_connection_age: 0, heartbeat: null, ...options.cluster,
       },
       pick: (_hash: number, tried: readonly Host[] | null): Host | null => {
@@ -98,7 +100,7 @@ export class Lab {
     }
     const terminals = new Map((options.terminals ?? []).map((t) => [t.name, t]));
     const table = routeTableSchema.parse(options.table ?? { name: 'main', routes: [{ name: 'all', cluster: 'app', ...options.route }] });
-    this.upstreams = new Upstreams(() => null);
+    this.upstreams = new Upstreams(() => options.upstream ?? null);
     const finished = this.finished;
     this.listener = new MessageListener(
       {

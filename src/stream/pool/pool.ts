@@ -43,6 +43,8 @@ export abstract class MessagePool implements HostPool {
   /** Why the last `acquire` gave neither a session nor a place in the queue. */
   refusal: ReasonCode = 'breaker-connections';
   readonly owner: ClusterPools;
+  /** Exchanges that the host last let run on one connection; -1 while it told nothing. */
+  capacity = -1;
   protected draining = false;
   private lastGoAway = -Infinity;
   /** Every open session, in use or not, for draining and the admin. */
@@ -95,6 +97,9 @@ export abstract class MessagePool implements HostPool {
     const session = new Session(connection, this.protocol, 'client', null, this, cluster.config.idle_timeout);
     const age = cluster.config.max_connection_age;
     session.expires = age > 0 ? now() + age * (0.9 + 0.2 * random()) : 0;
+    // Or a host of few streams would refuse what is sent before its settings are there, on each new connection again.
+    const { codec } = session;
+    if (this.capacity >= 0 && codec.capacity !== undefined && codec.capacity > this.capacity) codec.capacity = this.capacity;
     opening.session = session;
     host.connections++;
     cluster.stats.active_connections.inc();

@@ -155,9 +155,8 @@ export class Http2ClientCodec extends Http2Codec {
 
   protected onPeerLimit(streams: number, sink: CodecSink): void {
     this.limited = true;
-    const more = streams > this.capacity;
     this.capacity = streams;
-    if (more) sink.onCapacity?.();
+    sink.onCapacity?.();
   }
 
   protected byExchange(id: number): Http2Stream | null {

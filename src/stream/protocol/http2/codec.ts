@@ -108,8 +108,8 @@ export abstract class Http2Codec extends Http2Sender implements Codec {
       const type = buf[p + 3]!;
       const flags = buf[p + 4]!;
       const id = u31(buf, p + 5);
-      if (length > MAX_FRAME) return this.fail(sink, FRAME_SIZE_ERROR, 'frame-too-large', { limit: MAX_FRAME }, start, end);
       if (!this.settingsSeen && (type !== SETTINGS || (flags & FLAG_ACK) !== 0)) return this.fault(sink, PROTOCOL_ERROR, 'the first frame is not SETTINGS', start, end);
+      if (length > MAX_FRAME) return this.fault(sink, FRAME_SIZE_ERROR, `a frame of ${length} bytes`, start, end);
       if (this.blockStream !== 0 && (type !== CONTINUATION || id !== this.blockStream)) {
         return this.fault(sink, PROTOCOL_ERROR, 'another frame within a head', start, end);
       }

@@ -173,9 +173,10 @@ describe('the connection', () => {
     assert.equal(small.codec.capacity, 10);
     small.heard();
     small.feed(settings([3, 5]));
-    assert.deepEqual([small.codec.capacity, small.heard()], [5, []]);
+    assert.deepEqual([small.codec.capacity, small.heard()], [5, ['capacity']]);
     small.feed(settings([3, 0]));
     assert.equal(small.codec.capacity, 0);
+    small.heard();
     small.feed(settings([3, 7]));
     assert.deepEqual([small.codec.capacity, small.heard()], [7, ['capacity']]);
   });
@@ -221,7 +222,7 @@ describe('the connection', () => {
       const lane = new Lane(new Http2ClientCodec(limits()));
       lane.codec.encodeRequest(lane.out, head(GET), 1, true);
       lane.feed(bytes);
-      assert.match(lane.heard().at(-1)!, /^error -1 (frame-too-large|bad-frame the first frame is not SETTINGS)/);
+      assert.match(lane.heard().at(-1)!, /^error -1 bad-frame the first frame is not SETTINGS/);
     }
   });
 });
