@@ -9,6 +9,10 @@ import { JavaProgram, prepareJava } from '../support/java.js';
 import { freePorts, start, until, type Sluice } from '../support/sluice.js';
 
 const peers = prepareJava('test/peers/java/sofa');
+/** The oldest SDK that is still met. */
+const oldPeers = prepareJava('test/peers/java/sofa55', ...['Hello', 'Person', 'SofaClient', 'SofaServer', 'MeshApp'].map((name) => `test/peers/java/sofa/${name}.java`));
+/** The serialisation of its time looks into the classes of the JDK. */
+const OPEN = ['--add-opens', 'java.base/java.lang=ALL-UNNAMED', '--add-opens', 'java.base/java.util=ALL-UNNAMED'];
 // The SDK calls port 12220 of the mesh's host, whatever it is told: each run has a loopback address of its own, which Linux has many of.
 const skip = 'skip' in peers ? peers.skip : process.platform === 'linux' ? false : 'needs loopback addresses besides 127.0.0.1';
 if (skip !== false) process.stderr.write(`the mesh is not tried with Java: ${skip}\n`);
@@ -38,13 +42,15 @@ describe('applications with the registry mesh', { skip, timeout: 280_000 }, () =
   let ports: number[];
   const ends: (() => unknown)[] = [];
 
+  /** The application that says nothing of itself listens at the last of the ports. */
+  const section = (): string => `mesh: {sofa: {address: "${here}:13330", app: "127.0.0.1:${ports[3]}"}}`;
   const write = (text: string): void => {
     writeFileSync(`${services()}.new`, text);
     renameSync(`${services()}.new`, services());
   };
-  const program = (mesh: string): JavaProgram => {
-    assert.ok(!('skip' in peers));
-    const made = new JavaProgram(peers, 'com.example.MeshApp', [`http://${mesh}:13330`]);
+  const program = (mesh: string, classes = peers): JavaProgram => {
+    assert.ok(!('skip' in classes));
+    const made = new JavaProgram(classes, 'com.example.MeshApp', [`http://${mesh}:13330`], OPEN);
     ends.push(() => made.stop());
     return made;
   };
@@ -53,11 +59,11 @@ describe('applications with the registry mesh', { skip, timeout: 280_000 }, () =
     folder = mkdtempSync(join(tmpdir(), 'sluice-mesh-peers-'));
     ends.push(() => rmSync(folder, { recursive: true, force: true }));
     write('services: {}');
-    ports = await freePorts(3);
+    ports = await freePorts(4);
     const context = { after: (end: () => unknown) => void ends.unshift(end) } as unknown as Parameters<typeof start>[0];
     const log = 'access_log: {format: "%operation% %response_code% %reason% %listener_name% %upstream_cluster%"}';
     [sluice, remote] = await Promise.all([
-      start(context, { config: `${log}\nmesh: {sofa: {address: "${here}:13330"}}` }),
+      start(context, { config: `${log}\n${section()}` }),
       start(context, { config: `${log}\nmesh: {sofa: {address: "${there}:13330", discovery: {type: file, path: ${services()}, refresh: 50ms}}}` }),
     ]);
     [app, caller, stranger] = [program(here), program(here), program(there)];
@@ -95,6 +101,22 @@ describe('applications with the registry mesh', { skip, timeout: 280_000 }, () =
     await until('it passed two meshes', () => remote.lines.some((line) => line.includes('sofa:outbound')) && sluice.lines.filter((line) => line.includes('sofa:inbound')).length >= 2);
   });
 
+  test('of SOFARPC 5.5 do the same, with those of today', { skip: 'skip' in oldPeers ? oldPeers.skip : false }, async () => {
+    const old = program(here, oldPeers);
+    await old.ready;
+    assert.equal(await old.run('refer', '-'), 'referred');
+    assert.equal(await old.run('call', '-', 'Ida'), 'hello Ida from A');
+    // Its requests have neither protocol nor parameters, so that where it listens is for the configuration to say.
+    assert.equal(await old.run('export', 'aged', ports[3]!, 'O'), 'exported');
+    await until('it is published', async () => (await clusters()).includes(`sofa:app@127.0.0.1:${ports[3]}`));
+    assert.equal(await caller.run('refer', 'aged'), 'referred');
+    assert.equal(await caller.run('call', 'aged', 'Jim'), 'hello Jim from O');
+    assert.equal(await caller.run('unrefer', 'aged'), 'unreferred');
+    assert.equal(await old.run('unexport', 'aged'), 'unexported');
+    assert.equal(await old.run('unrefer', '-'), 'unreferred');
+    assert.equal(await caller.run('call', '-', 'Kay'), 'hello Kay from A', 'one subscription less is not none');
+  });
+
   test('lose no call while instances come and go, and others subscribe', async () => {
     assert.equal(await app.run('export', 'second', ports[1]!, 'B', ports[1]!), 'exported');
     const load = stranger.run('load', '-', 4, 5000, 0);
@@ -126,7 +148,7 @@ describe('applications with the registry mesh', { skip, timeout: 280_000 }, () =
   test('go on after the file of the mesh is read again, and after the mesh is another process', async (t) => {
     const { text } = await sluice.get('/config');
     assert.match(text, /sofa:com\.example\.Hello:1\.0/);
-    writeFileSync(sluice.file, `admin: {address: ${sluice.admin}}\naccess_log: false\nmesh: {sofa: {address: "${here}:13330"}}\n`);
+    writeFileSync(sluice.file, `admin: {address: ${sluice.admin}}\naccess_log: false\n${section()}\n`);
     assert.equal((await fetch(`http://${sluice.admin}/reload`, { method: 'POST' })).status, 200);
     assert.equal(await caller.run('call', '-', 'Cid'), 'hello Cid from A');
 

@@ -9,6 +9,7 @@
  *   /services/subscribe    {serviceName, protocolType, targetAppAddress, properties, group}: of the answer's `datas` the SDK reads what
  *                          follows `?` in the first; it calls port 12220 of the host that the registry's address names
  *   /services/unsubscribe  {serviceName, protocolType, targetAppAddress, group}
+ * 5.5 sends serviceName, and providerMetaInfo without properties, and nothing else.
  * `serviceName` is `interface:version[:uniqueId]`, which is also what requests name as their service.
  */
 import { type Address, parseAddress, Refusal, showAddress } from '../../core/config/schema.js';

@@ -125,6 +125,16 @@ describe('the endpoints of a mesh', { timeout: 60_000 }, () => {
       assert.deepEqual([clusters(), routes('sofa:outbound')], [[], []]);
     });
 
+    test('take what SOFARPC 5.5 sends, which is the name of the service and little else', async () => {
+      await begin(config());
+      assert.equal((await call('/services/publish', '{"serviceName":"com.example.Hello:1.0:blue","providerMetaInfo":{"protocol":"bolt","version":"4.0","serializeType":"hessian2","appName":"hello-app"}}')).body['success'], true);
+      assert.equal((await call('/services/subscribe', '{"serviceName":"com.example.Hello:1.0:blue"}')).body['success'], true);
+      assert.deepEqual([routes('sofa:inbound'), routes('sofa:outbound')], [['com.example.Hello:1.0:blue -> sofa:app@127.0.0.1:12200'], ['com.example.Hello:1.0:blue -> sofa:com.example.Hello:1.0:blue']]);
+      assert.equal((await call('/services/unsubscribe', '{"serviceName":"com.example.Hello:1.0:blue"}')).body['success'], true);
+      assert.equal((await call('/services/unpublish', '{"serviceName":"com.example.Hello:1.0:blue"}')).body['success'], true);
+      assert.deepEqual([routes('sofa:outbound'), found('com.example.Hello:1.0:blue')], [[], []]);
+    });
+
     test('lead a service that is published to its application, before others find it', async () => {
       await begin(config());
       let atApply: FoundHost[] = [];
