@@ -214,11 +214,24 @@ clusters:
     await two.program.stop();
   });
 
+  test('a server that hangs half way: what it does not answer is asked elsewhere, and none fails', async (t) => {
+    const [one, two] = [await serve('2.7', 'one'), await serve('3.3', 'two')];
+    const { sluice, port } = await through(t, [one.port, two.port], {
+      route: ', idempotent: true, retry: {on: [connect-failure, reset, try-timeout], attempts: 6, per_try_timeout: 1500ms}',
+      cluster: 'breaker: {retry_budget: {percent: 100, min: 100}}\n    health_check: {type: dubbo, interval: 500ms, timeout: 1s, retry_interval: 200ms, unhealthy_threshold: 1}',
+    });
+    await load(clients['3.3'], port, 400, 200, () => one.program.kill('SIGSTOP'));
+    assert.equal(await sluice.metric('sluice_listener_reasons_total'), 0, 'no exchange ended badly');
+    assert.ok((await sluice.metric('sluice_cluster_retries_total')) > 0);
+    await one.program.stop();
+    await two.program.stop();
+  });
+
   for (const version of versions) {
     test(`a server of ${version} that stops in good order says READONLY: it gets nothing new, and no call fails without a second try`, async (t) => {
       const [one, two] = [await serve(version, 'one'), await serve(version, 'two')];
       const { sluice, port } = await through(t, [one.port, two.port], { cluster: 'health_check: {type: dubbo, interval: 500ms, retry_interval: 200ms, unhealthy_threshold: 1}' });
-      await load(clients['2.7'], port, 1200, 300, () => one.program.kill('SIGTERM'));
+      await load(clients['2.7'], port, 700, 300, () => one.program.kill('SIGTERM'));
       assert.equal(await sluice.metric('sluice_listener_reasons_total'), 0, 'no exchange ended badly');
       await one.program.stop();
       await two.program.stop();
