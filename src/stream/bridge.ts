@@ -1,9 +1,12 @@
 // What a bridge is: it carries one exchange between the protocol of the client and another one that the hosts speak.
+import type { ReasonCode, ReasonContext } from '../core/reason.js';
 import type { Exchange } from './exchange.js';
 import type { Head } from './head.js';
+import type { LocalReply } from './protocol.js';
 
 /**
- * Made by a stream filter in its `onRoute` for one exchange (`exchange.bridge = ...`). The request comes whole, up to `limit` bytes;
+ * Made by a stream filter in its `onRoute` for one exchange (`exchange.bridge = ...`; in its `onRequest` already where `local` is to have
+ * what fails before a route is found). The request comes whole, up to `limit` bytes;
  * route and edits of the route apply to what the bridge makes of it. Reply filters, edits of the reply, and logs see the reply that the bridge made.
  * A throw ends the exchange with filter-threw.
  */
@@ -33,4 +36,8 @@ export interface Bridge {
   piece?(exchange: Exchange, buf: Uint8Array, start: number, end: number): Uint8Array;
   /** What ends the content for the client. */
   end?(exchange: Exchange, trailers: Head | null): Uint8Array;
+  /** What ends the content for the client when the exchange fails behind the head of a reply that goes in pieces; null: the reply is cut. */
+  cut?(exchange: Exchange, code: ReasonCode, context: ReasonContext): Uint8Array | null;
+  /** A reply of the proxy itself, in the form that clients of the bridge read; the client's protocol encodes what comes back. */
+  local?(exchange: Exchange, reply: LocalReply): LocalReply;
 }

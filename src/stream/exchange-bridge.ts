@@ -1,10 +1,12 @@
 // Exchanges that a bridge carries to another protocol: the whole request goes through it, and the reply, gathered or in pieces.
+import type { ReasonCode, ReasonContext } from '../core/reason.js';
 import { Gather } from './body.js';
 import type { Bridge } from './bridge.js';
 import { ExchangeTerminal } from './exchange-terminal.js';
 import type { Exchange } from './exchange.js';
 import type { Head } from './head.js';
-import { CLUSTER, DONE } from './phases.js';
+import { CLUSTER, DONE, REPLY } from './phases.js';
+import type { LocalReply } from './protocol.js';
 import type { Session } from './session.js';
 
 const EMPTY = Buffer.alloc(0);
@@ -18,6 +20,8 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
   private gathered: Gather | null = null;
   /** The reply goes through the bridge in pieces. */
   private inPieces = false;
+  /** Bytes of the host that became pieces which the client has not taken yet. */
+  private uncredited = 0;
 
   /** The reply as the client is to get it, from here on through filters and edits. */
   protected abstract takeReply(head: Head, last: boolean): void;
@@ -79,12 +83,18 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
     }
     if (made !== null) {
       this.inPieces = true;
-      this.record.status = made.status;
+      this.tookStatus(made);
       this.takeReply(made, false);
       return;
     }
     this.gatheredHead = head.keep();
     this.gathered = new Gather();
+  }
+
+  /** A failure stays one in logs and metrics where the client's protocol tells it behind a head that looks well. */
+  private tookStatus(made: Head): void {
+    const { record } = this;
+    if (made.status >= 400 || record.status < 400) record.status = made.status;
   }
 
   /** Content of a reply that goes through a bridge. */
@@ -109,8 +119,10 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
 
   private pieces(bridge: Bridge, session: Session | null, buf: Uint8Array, start: number, end: number, last: boolean, trailers: Head | null): void {
     let bytes: Uint8Array;
+    const { generation } = this;
     try {
       bytes = end > start ? bridge.piece!(this.self, buf, start, end) : EMPTY;
+      if (this.generation !== generation || this.phase === DONE) return;
       if (last) {
         const rest = bridge.end!(this.self, trailers);
         if (rest.length > 0) bytes = bytes.length === 0 ? rest : Buffer.concat([bytes, rest]);
@@ -119,9 +131,65 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
       this.threw(bridge, error);
       return;
     }
+    if (this.generation !== generation || this.phase === DONE) return;
+    if (trailers !== null && trailers.status > 0) {
+      this.record.status = trailers.status;
+      this.record.rawStatus = trailers.rawStatus;
+    }
     // Credit is for what the host sent, not for what became of it.
-    if (session !== null) this.replyGathered(session, end - start - bytes.length);
-    if (bytes.length > 0 || last) this.replyGoesOn(session, bytes, 0, bytes.length, last);
+    let from = session;
+    if (session !== null && (bytes.length === 0 || (this.phase < REPLY && !this.heldReply))) {
+      this.replyGathered(session, end - start);
+      from = null;
+    } else {
+      this.uncredited += end - start;
+    }
+    if (bytes.length > 0 || last) this.replyGoesOn(from, bytes, 0, bytes.length, last);
+  }
+
+  protected override replyMoved(bytes: number): void {
+    if (!this.inPieces) {
+      super.replyMoved(bytes);
+      return;
+    }
+    const came = this.uncredited;
+    this.uncredited = 0;
+    super.replyMoved(came);
+  }
+
+  protected override cut(code: ReasonCode, context: ReasonContext): void {
+    const { bridge } = this;
+    if (bridge?.cut === undefined || !this.inPieces || this.down.closed) {
+      super.cut(code, context);
+      return;
+    }
+    const bytes = this.ofFailure(() => bridge.cut!(this.self, code, context));
+    if (bytes === null) {
+      super.cut(code, context);
+      return;
+    }
+    this.record.code = code;
+    this.record.context = context;
+    const { down } = this;
+    const from = down.produced;
+    down.codec.encodeData(down.connection, this.downId, bytes, 0, bytes.length, true);
+    this.record.bytesOut += down.produced - from;
+    this.finish();
+  }
+
+  protected override forClient(reply: LocalReply): LocalReply {
+    const { bridge } = this;
+    return bridge?.local === undefined ? reply : (this.ofFailure(() => bridge.local!(this.self, reply)) ?? reply);
+  }
+
+  /** What a bridge makes of a failure; a failure of its own is only logged. */
+  private ofFailure<T>(make: () => T | null): T | null {
+    try {
+      return make();
+    } catch (error) {
+      this.listener.filterThrew(this.bridge!.name, error);
+      return null;
+    }
   }
 
   private gatheredAll(bridge: Bridge, trailers: Head | null): void {
@@ -144,7 +212,7 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
       return;
     }
     if (this.phase === DONE) return;
-    this.record.status = made.status;
+    this.tookStatus(made);
     this.takeReply(made, true);
   }
 
@@ -154,5 +222,6 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
     this.gatheredHead = null;
     this.gathered = null;
     this.inPieces = false;
+    this.uncredited = 0;
   }
 }

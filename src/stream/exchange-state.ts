@@ -14,6 +14,7 @@ import type { MessageListener } from './listener.js';
 import { localReply, type Headers } from './local-reply.js';
 import { DONE, PHASES, REPLY, TIMEOUT, type Phase } from './phases.js';
 import type { ClusterPools } from './pool/cluster-pools.js';
+import type { LocalReply } from './protocol.js';
 import { ExchangeRecord, NOTE_HELD, NOTE_LOCAL_REPLY } from './record.js';
 import { Replay } from './replay.js';
 import type { Route } from './route.js';
@@ -175,13 +176,18 @@ export abstract class ExchangeState implements DeadlineOwner {
     if (!this.oneway && !down.closed && status > 0) {
       const connection = down.connection;
       const from = down.produced;
-      const reply = localReply(code === '' ? 'filter-replied' : code, context, status, body, headers, this.mirror, close);
+      const reply = this.forClient(localReply(code === '' ? 'filter-replied' : code, context, status, body, headers, this.mirror, close));
       down.codec.encodeLocalReply(connection, this.downId, reply);
       record.bytesOut += down.produced - from;
       record.rawStatus = code === '' ? status : down.protocol.statusOf(code);
     }
     this.replyStarted = true;
     this.finish(close);
+  }
+
+  /** A reply of the proxy itself in the form that the client reads. */
+  protected forClient(reply: LocalReply): LocalReply {
+    return reply;
   }
 
   // === hold

@@ -362,6 +362,26 @@ describe('started by a process of its own', () => {
     await finish(one, /^sluice_cluster_requests_total\{cluster="app"\} 2$/m);
   });
 
+  test('grpc-web.yaml leads calls of browsers to a gRPC host', async () => {
+    const [port, admin] = (await freePorts(2)) as [number, number];
+    const file = join(folder, 'grpc-echo.yaml');
+    writeFileSync(file, `admin: 127.0.0.1:${admin}\nlisteners: [{name: e, address: "127.0.0.1:${port}", protocol: http2, routes: e}]\nroutes: [{name: e, routes: [{terminal: echo}]}]\naccess_log: false\n`);
+    const echo = new Process(['start', '-c', file, '--workers', '1']);
+    started.push(echo);
+    await echo.until('errors', /admin +http/);
+    const one = await begin('grpc-web.yaml', { UPSTREAM: `127.0.0.1:${port}` });
+    const message = Buffer.from('0000000005hello'.replace('hello', Buffer.from('hello').toString('hex')), 'hex');
+    for (const type of ['application/grpc-web+proto', 'application/grpc-web-text']) {
+      const text = type.endsWith('text');
+      const reply = await fetch(`http://127.0.0.1:${one.port}/shop.v1.Shop/Get`, { method: 'POST', headers: { 'content-type': type }, body: text ? message.toString('base64') : message });
+      const body = Buffer.from(await reply.arrayBuffer());
+      const trailers = Buffer.from('grpc-status: 0\r\n');
+      const expected = [message, Buffer.concat([Buffer.from([0x80, 0, 0, 0, trailers.length]), trailers])];
+      assert.equal(body.toString('latin1'), text ? expected.map((piece) => piece.toString('base64')).join('') : Buffer.concat(expected).toString('latin1'));
+    }
+    await finish(one, /^sluice_cluster_requests_total\{cluster="services"\} 2$/m);
+  });
+
   test('mesh.yaml leads calls of a service that was subscribed to the application that published it', async () => {
     const [app, admin, mesh, inbound] = (await freePorts(4)) as [number, number, number, number];
     const file = join(folder, 'mesh-app.yaml');
