@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { serveHttp } from '../support/http.js';
 import { freePorts, start, until, type Sluice } from '../support/sluice.js';
@@ -150,6 +150,47 @@ test('an application that is gone is found by nobody until it is back', { timeou
   await serveBolt(t, (_request, answer) => answer('second'), first.port);
   await until('its service is found again', async () => (await hosts()) === 1);
   assert.equal((await client.call('x', { service: 'S:1.0' })).content.toString(), 'second');
+});
+
+test('meshes speak TLS with each other where they say so, and plainly with their applications', { timeout: 60_000 }, async (t) => {
+  const app = await serveBolt(t, (request, answer) => answer(`done ${request.content.toString()}`));
+  const [meshA, outA, inA, meshB, outB, inB] = (await freePorts(6)) as [number, number, number, number, number, number];
+  const certs = resolve('test/support/certs');
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-mesh-tls-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, 'services.yaml'), `services: {"S:1.0": [{address: "127.0.0.1:${inA}", hostname: localhost}]}\n`);
+  const [provider] = await Promise.all([
+    start(t, {
+      config: `
+access_log: {format: "%listener_name% %response_code% %tls_peer_subject%"}
+listeners:
+  - name: in
+    address: 127.0.0.1:${inA}
+    protocol: bolt
+    routes: in
+    tls: {certificates: [{cert: ${certs}/localhost.pem, key: ${certs}/localhost.key}], ca: ${certs}/ca.pem, client_auth: required}
+routes: [{name: in, routes: []}]
+mesh: {sofa: {address: "127.0.0.1:${meshA}", listener: "127.0.0.1:${outA}", inbound: in}}
+`,
+    }),
+    start(t, {
+      config: `
+access_log: false
+mesh:
+  sofa:
+    address: 127.0.0.1:${meshB}
+    listener: 127.0.0.1:${outB}
+    inbound: 127.0.0.1:${inB}
+    discovery: {type: file, path: ${folder}/services.yaml}
+    cluster: {tls: {ca: ${certs}/ca.pem, cert: ${certs}/client.pem, key: ${certs}/client.key}}
+`,
+    }),
+  ]);
+  await publish(meshA, 'S:1.0', app.port);
+  await subscribe(meshB, 'S:1.0');
+  const client = await openBolt(t, outB);
+  assert.equal((await client.call('x', { service: 'S:1.0' })).content.toString(), 'done x');
+  await until('the provider logged who called', () => /^in 200 .*CN=/m.test(provider.stdout));
 });
 
 /** A registry of one's own, as slow and unreliable as real ones: instances are lines of a file that several processes share. */

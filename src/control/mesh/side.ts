@@ -196,6 +196,7 @@ export class Side {
 
   async close(): Promise<void> {
     this.closed = true;
+    this.count(0, 0);
     if (this.watching !== null) clock.clearTimeout(this.watching);
     for (const one of this.published.values()) if (one.leaving !== null) clock.clearTimeout(one.leaving);
     await this.drain();
@@ -213,10 +214,14 @@ export class Side {
 
   private async changed(): Promise<void> {
     this.keep();
-    for (const [role, count] of [['subscribed', this.subscribed.size], ['published', this.published.size]] as const) {
-      this.deps.stats.gauge('sluice_mesh_services', 'Services that applications have told the mesh.', { kind: this.kind, role }).set(count);
-    }
+    this.count(this.subscribed.size, this.published.size);
     await this.deps.apply();
+  }
+
+  private count(subscribed: number, published: number): void {
+    const gauge = (role: string) => this.deps.stats.gauge('sluice_mesh_services', 'Services that applications have told the mesh.', { kind: this.kind, role });
+    gauge('subscribed').set(subscribed);
+    gauge('published').set(published);
   }
 
   private put({ service, metadata }: Offer): Publication | null {
@@ -265,6 +270,7 @@ export class Side {
     if (this.config.state === '') return;
     try {
       const { subscriptions, publications } = readKept(this.config.state);
+      this.count(subscriptions.length, publications.length);
       for (const { service, count } of subscriptions) this.subscribed.set(keyOf(service), { service, count });
       for (const offer of publications) this.published.set(keyOf(offer.service), { offer, publication: null, leaving: null, down: false });
       this.log.info({ file: this.config.state, subscribed: subscriptions.length, published: publications.length }, 'what applications told before is known again');

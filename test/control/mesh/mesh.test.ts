@@ -400,6 +400,7 @@ describe('the endpoints of a mesh', { timeout: 60_000 }, () => {
       assert.equal(JSON.parse(readFileSync(file(), 'utf8')).subscriptions[0].count, 2);
       make();
       await begin(config());
+      assert.equal(stats.gauge('sluice_mesh_services', '', { kind: 'sofa', role: 'subscribed' }).value, 1);
       assert.deepEqual([routes('sofa:outbound').length, routes('sofa:inbound')], [1, ['com.example.Hello:1.0:blue -> sofa:app@127.0.0.1:18201']]);
       assert.deepEqual(found('com.example.Hello:1.0:blue').map((host) => host.address), ['127.0.0.1:12201']);
       await call('/services/unsubscribe', UNSUBSCRIBE);
