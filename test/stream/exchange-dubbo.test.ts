@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { FakeClock } from '../../src/core/clock-fake.js';
 import { setClock } from '../../src/core/clock.js';
 import { DubboProtocol, defaultOptions } from '../../src/stream/protocol/dubbo/protocol.js';
+import { EditFilter, HoldFilter, ReverseFilter, UpperFilter } from '../support/filters.js';
 import { Lab } from '../support/stream-lab.js';
 import { bodyOf, captured, failure, frame, heartbeat, idAt, oneway, readOnly, reply, request, split, value, values } from './protocol/dubbo/frames.js';
 
@@ -353,4 +354,65 @@ test('on pinned connections a host can call its client; on shared ones it is tol
     }
     c.close();
   }
+});
+
+test('an edit by a filter is in the body that filters after it see, and reaches the wire in both directions', () => {
+  const l = lab({ filters: [new EditFilter(), new ReverseFilter()] });
+  const c = l.client();
+  c.feed(request({ id: 1n, attachments: { a: 'b' } }));
+  const up = l.upstream();
+  const [sent] = split(up.take());
+  assert.deepEqual(values(Buffer.from(bodyOf(sent!)).reverse()).at(-1), { a: 'b', 'x-edited': 'request' });
+  up.feed(reply(idAt(sent!), 'done', { c: 'd' }));
+  const [got] = split(c.take());
+  assert.deepEqual(values(Buffer.from(bodyOf(got!)).reverse().subarray(1)), ['done', { c: 'd', 'x-edited': 'reply' }]);
+  zero(l, 1);
+});
+
+test('held requests and replies pass each other, with what follows of them', () => {
+  const hold = new HoldFilter('both');
+  const l = lab({ filters: [hold], protocol: new DubboProtocol({ ...defaultOptions, max_whole: 8192 }) });
+  const c = l.client();
+  const long = request({ id: 9n, args: [value('l'.repeat(20_000))] });
+  c.feed(Buffer.concat([request({ id: 2n ** 62n, args: [value('one')] }), request({ id: 2n, args: [value('two')] }), long.subarray(0, 10_000)]));
+  assert.equal(hold.requests.length, 3);
+  hold.requests[1]!.resume();
+  const up = l.upstream();
+  const two = idAt(up.take());
+  hold.requests[0]!.resume();
+  const one = idAt(up.take());
+  up.feed(Buffer.concat([reply(one, 'to one'), reply(two, 'to two')]));
+  assert.equal(c.take().length, 0);
+  hold.replies[1]!.resume();
+  assert.deepEqual(c.take(), reply(2, 'to two'));
+  hold.replies[0]!.resume();
+  assert.deepEqual(c.take(), reply(2n ** 62n, 'to one'));
+  hold.requests[2]!.resume();
+  c.feed(long.subarray(10_000));
+  const alone = l.upstream(1);
+  const sent = alone.take();
+  assert.deepEqual(bodyOf(sent), bodyOf(long));
+  alone.feed(reply(idAt(sent), 'to nine'));
+  hold.replies[2]!.resume();
+  assert.deepEqual(c.take(), reply(9, 'to nine'));
+  zero(l, 2);
+});
+
+test('a body filter sees a long request whole and what replaces it has the right length; one that holds and is cancelled is answered', () => {
+  const l = lab({ filters: [new UpperFilter()], protocol: new DubboProtocol({ ...defaultOptions, max_whole: 4096 }) });
+  const c = l.client();
+  const long = request({ id: 9n, args: [value('l'.repeat(20_000))] });
+  c.feed(long.subarray(0, 9000));
+  c.feed(long.subarray(9000));
+  const [sent] = split(l.upstream().take());
+  assert.equal(sent!.length, long.length);
+  assert.ok(sent!.includes('L'.repeat(20_000)));
+  const hold = new HoldFilter();
+  const h = lab({ filters: [hold] });
+  const d = h.client();
+  d.feed(request({ id: 4n }));
+  hold.requests[0]!.cancel('denied', { detail: 'not today' });
+  const [got] = split(d.take());
+  assert.deepEqual([idAt(got!), got![3], textOf(got!)], [4n, 70, 'access is denied: not today (denied)']);
+  zero(h, 0);
 });
