@@ -41,13 +41,14 @@ async function serve(): Promise<{ program: JavaProgram; port: number }> {
 }
 
 /** A listener to these hosts; heartbeats are so frequent that a host which did not answer them would lose its calls. */
-async function through(t: TestContext, hosts: readonly number[], route = ''): Promise<{ sluice: Sluice; port: number }> {
+async function through(t: TestContext, hosts: readonly number[], route = '', slow = ''): Promise<{ sluice: Sluice; port: number }> {
   const port = await freePort();
   const config = `
 listeners: [{name: tars, address: "127.0.0.1:${port}", protocol: tars, routes: main}]
 routes:
   - name: main
     routes:
+      - {match: {service: App.Server.Obj, method: slow}, cluster: servers${slow}}
       - match: {service: App.Server.Obj}
         cluster: servers
         reply_headers: {set: {x-by: sluice}}
@@ -56,8 +57,8 @@ clusters:
   - name: servers
     hosts: ${hosts.map((p) => `127.0.0.1:${p}`).join(',')}
     protocol: tars
-    heartbeat: {interval: 100ms, timeout: 2s, misses: 3}
-    health_check: {type: tars, interval: 500ms, retry_interval: 100ms, timeout: 5s, unhealthy_threshold: 1, options: {servant: App.Server.Obj}}
+    heartbeat: {interval: 100ms, timeout: 5s, misses: 3}
+    health_check: {type: tars, interval: 500ms, retry_interval: 100ms, timeout: 20s, unhealthy_threshold: 1, options: {servant: App.Server.Obj}}
 access_log: {format: "%operation% %response_code% %reason%"}
 `;
   return { sluice: await start(t, { config }), port };
@@ -91,7 +92,7 @@ describe('TarsJava', { skip }, () => {
   });
 
   test('errors of the server and of the proxy are the library\'s own exceptions', { timeout: 60_000 }, async (t) => {
-    const { port } = await through(t, [server.port], 'retry: {attempts: 1, per_try_timeout: 500ms}');
+    const { port } = await through(t, [server.port], '', ', retry: {attempts: 1, per_try_timeout: 500ms}');
     await assert.rejects(client.run('call', port, 'App.Server.Obj', 'missing', 'x'), /ServerNoFuncException/);
     await assert.rejects(client.run('call', port, 'App.Server.Other', 'hello', 'x'), /ServerNoServantException.*no route matches/);
     await assert.rejects(client.run('call', port, 'App.Server.Obj', 'slow', 'x'), /server error code -7.*within the 500 ms of one try/);

@@ -195,6 +195,8 @@ function connect(t: TestContext, port: number, version = 1, servant = SERVANT): 
 
 interface More {
   readonly listener?: string;
+  /** Options of the route that calls of `slow` take instead. */
+  readonly slow?: string;
   readonly route?: string;
   readonly cluster?: string;
 }
@@ -209,6 +211,7 @@ listeners:
 routes:
   - name: main
     routes:
+      ${more.slow === undefined ? '' : `- {name: slow, match: {service: ${SERVANT}, method: slow}, cluster: servers, ${more.slow}}`}
       - name: app
         match: {service: ${SERVANT}}
         cluster: servers
@@ -282,7 +285,7 @@ describe('one server', () => {
   test('a one-way call is sent on and not waited for; a slow one ends by the timeout, with an error of Tars', { timeout: 60_000 }, async (t) => {
     const [port, server] = (await freePorts(2)) as [number, number];
     const { said } = await serve(t, server);
-    const sluice = await start(t, { config: config(port, [server], { route: 'retry: {attempts: 1, per_try_timeout: 400ms}' }) });
+    const sluice = await start(t, { config: config(port, [server], { slow: 'retry: {attempts: 1, per_try_timeout: 400ms}' }) });
     const proxy = connect(t, port);
     assert.equal(await proxy.call('add', 41), 42);
     // The library rejects one-way calls itself, once they are sent.
@@ -303,16 +306,16 @@ describe('one server', () => {
     const [port, server] = (await freePorts(2)) as [number, number];
     await serve(t, server);
     await start(t, { config: config(port, [server]) });
-    // A client of the library whose packets say 300 ms, whatever its own clock says.
+    // A client of the library whose packets say 300 ms for slow calls, whatever its own clock says.
     const proxy = connect(t, port);
     const { compose } = rpcTars.client.prototype;
-    t.mock.method(rpcTars.client.prototype, 'compose', function (this: PacketStream, message: object) {
-      return compose.call(this, { ...message, iTimeout: 300 });
+    t.mock.method(rpcTars.client.prototype, 'compose', function (this: PacketStream, message: { readonly sFuncName: string }) {
+      return compose.call(this, message.sFuncName === 'slow' ? { ...message, iTimeout: 300 } : message);
     });
     const slow = await proxy.error('slow', 8000);
     assert.equal(slow.code, -7);
     assert.match(slow.message, /did not reply within 300 ms/);
-    assert.equal(await proxy.call('slow', 1), 5);
+    assert.equal(await proxy.call('add', 1), 2);
   });
 
   test('dead hosts are told as such; tars_ping is answered by the proxy, or forwarded where that is asked for', { timeout: 60_000 }, async (t) => {
@@ -338,10 +341,10 @@ describe('one server', () => {
     const { child, said } = await serve(t, server);
     const silent = await serve(t, hung);
     silent.child.kill('SIGSTOP');
-    const cluster = 'heartbeat: {interval: 50ms, timeout: 200ms, misses: 100}\n    health_check: {type: tars, interval: 200ms, retry_interval: 50ms, timeout: 300ms, unhealthy_threshold: 1, initial: unhealthy}';
+    const cluster = 'heartbeat: {interval: 50ms, timeout: 200ms, misses: 100}\n    health_check: {type: tars, interval: 200ms, retry_interval: 50ms, timeout: 3s, unhealthy_threshold: 1, initial: unhealthy}';
     const sluice = await start(t, { config: config(port, [server, hung], { cluster }) });
     const proxy = connect(t, port);
-    await until('the server was checked', () => said.includes('ping '));
+    await until('the server was checked, and is used', () => said.includes('ping ') && proxy.echo('').then(({ who }) => who === String(server), () => false));
     await until('the hung one was checked', async () => (await sluice.metric('sluice_health_check_failures_total')) > 0);
     for (let i = 0; i < 20; i++) assert.equal((await proxy.echo(`${i}`)).who, String(server), 'the hung one gets nothing');
     await until('health checks and heartbeats of the idle connection', () => said.filter((line) => line === 'ping ').length >= 2 && said.filter((line) => line === `ping ${SERVANT}`).length >= 3);
@@ -357,7 +360,7 @@ describe('one server', () => {
 test('two servers, one killed half way: no idempotent call fails', { timeout: 60_000 }, async (t) => {
   const [port, ...servers] = (await freePorts(3)) as [number, number, number];
   const processes = await Promise.all(servers.map((p) => serve(t, p)));
-  const more = { route: 'idempotent: true\n        retry: {on: [connect-failure, reset], attempts: 4}', cluster: 'health_check: {type: tars, interval: 500ms, retry_interval: 200ms, unhealthy_threshold: 1}' };
+  const more = { route: 'idempotent: true\n        retry: {on: [connect-failure, reset], attempts: 4}', cluster: 'health_check: {type: tars, interval: 500ms, retry_interval: 200ms, timeout: 10s, unhealthy_threshold: 1}' };
   const sluice = await start(t, { config: config(port, servers, more) });
   const proxies = [connect(t, port), connect(t, port, 3)];
   const counts = new Map<string, number>();
