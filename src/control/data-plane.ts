@@ -355,8 +355,11 @@ export class DataPlane {
     if (limit === 0 || used <= limit * 0.95) return;
     const holders: { readonly connection: Connection; readonly bytes: number }[] = [];
     for (const served of this.served.values()) {
+      const held = new Map<Connection, number>();
+      // What waits for a window of the client is not in its connection yet.
+      for (const session of served.message?.sessions ?? []) if (session.codec.held > 0) held.set(session.connection, session.codec.held);
       for (const connection of served.network.connections) {
-        const bytes = connection.unsent + connection.carried;
+        const bytes = connection.unsent + connection.carried + (held.get(connection) ?? 0);
         if (bytes > 64 * 1024) holders.push({ connection, bytes });
       }
     }
@@ -430,21 +433,24 @@ export class DataPlane {
     const connections: ConnectionState[] = [];
     const worker = this.deps.self;
     const time = now();
-    const show = (c: Connection, side: ConnectionState['side'], owner: string, protocol: string, active: number): void => {
+    const show = (c: Connection, side: ConnectionState['side'], owner: string, protocol: string, active: number, unsent: number): void => {
       if (connections.length >= limit) return;
       connections.push({
         id: c.id, worker, side, owner, protocol, active,
         remote: `${c.info.remoteAddress}:${c.info.remotePort}`, local: `${c.info.localAddress}:${c.info.localPort}`,
-        ageMs: Math.round(time - c.since), received: c.received, sent: c.sent, unsent: c.unsent,
+        ageMs: Math.round(time - c.since), received: c.received, sent: c.sent, unsent,
       });
     };
     for (const served of [...this.served.values(), ...this.leaving]) {
       const active = new Map<Connection, Session>();
       for (const session of served.message?.sessions ?? []) active.set(session.connection, session);
-      for (const c of served.network.connections) show(c, 'downstream', served.config.name, served.config.protocol, active.get(c)?.incomingCount ?? 0);
+      for (const c of served.network.connections) {
+        const session = active.get(c);
+        show(c, 'downstream', served.config.name, served.config.protocol, session?.incomingCount ?? 0, session?.unsent ?? c.unsent);
+      }
     }
     for (const pools of this.upstreams.all()) {
-      for (const session of pools.sessions()) show(session.connection, 'upstream', pools.cluster.name, pools.protocol.name, session.outgoingCount);
+      for (const session of pools.sessions()) show(session.connection, 'upstream', pools.cluster.name, pools.protocol.name, session.outgoingCount, session.unsent);
     }
     return { connections, listeners: this.listeners(), clusters: this.clusters.load(), heapUsed: process.memoryUsage().heapUsed };
   }
