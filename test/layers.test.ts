@@ -61,6 +61,15 @@ function pluginOf(file: string): string | undefined {
   return undefined;
 }
 
+/**
+ * Bridges and terminals speak protocols by their own parts, and so does the runtime; gRPC's server end is built on those of HTTP/2. No
+ * protocol imports another.
+ */
+function speaks(file: string, layer: string, plugin: string): boolean {
+  if (file.startsWith('src/stream/grpc/')) return plugin === 'src/stream/protocol/http2';
+  return plugin.startsWith('src/stream/protocol/') && ((layer === 'filters' && /^src\/filters\/(stream|terminal)\//.test(file)) || layer === 'runtime');
+}
+
 /** Every breach of the rules, one sentence each. `dependencies` are the packages that an installation brings. */
 function breaches(sources: Sources, dependencies: readonly string[]): string[] {
   const found: string[] = [];
@@ -87,7 +96,7 @@ function breaches(sources: Sources, dependencies: readonly string[]): string[] {
       const plugin = pluginOf(target);
       if (!(allowed[layer] ?? []).includes(targetLayer)) {
         found.push(`${at}: layer ${layer} must not import layer ${targetLayer} (${target})`);
-      } else if (plugin !== undefined && plugin !== pluginOf(file) && layer !== 'wiring') {
+      } else if (plugin !== undefined && plugin !== pluginOf(file) && layer !== 'wiring' && !speaks(file, layer, plugin)) {
         found.push(`${at}: only ${plugin} itself and the wiring import from that plug-in (${target})`);
       }
     }
@@ -212,6 +221,7 @@ describe('the check of layers', () => {
     ['runtime importing control', { 'src/runtime/a.ts': "import '../control/b.js';\n", 'src/control/b.ts': '' }, /layer runtime must not import layer control/],
     ['a filter importing another', { 'src/filters/stream/x/a.ts': "import { b } from '../y/b.js';\n", 'src/filters/stream/y/b.ts': '' }, /only src\/filters\/stream\/y itself/],
     ['a protocol importing another', { 'src/stream/protocol/x/a.ts': "import { b } from '../y/b.js';\n", 'src/stream/protocol/y/b.ts': '' }, /only src\/stream\/protocol\/y itself/],
+    ['a network filter importing a protocol', { 'src/filters/network/x/a.ts': "import { b } from '../../../stream/protocol/y/b.js';\n", 'src/stream/protocol/y/b.ts': '' }, /only src\/stream\/protocol\/y itself/],
     ['a layer importing one of its plug-ins', { 'src/stream/a.ts': "import { b } from './protocol/y/b.js';\n", 'src/stream/protocol/y/b.ts': '' }, /only src\/stream\/protocol\/y itself/],
     ['a component importing another', { 'src/runtime/component/s/x/a.ts': "import '../y/b.js';\n", 'src/runtime/component/s/y/b.ts': '' }, /only src\/runtime\/component\/s\/y itself/],
     ['a layer importing the wiring', { 'src/stream/a.ts': "import { b } from '../server.js';\n", 'src/server.ts': '' }, /layer stream must not import layer wiring/],

@@ -4,6 +4,7 @@ import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFile
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
 import { createServer as createHttpsServer, request as requestTls } from 'node:https';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -199,6 +200,42 @@ describe('started by a process of its own', () => {
     assert.equal(back.toString(), 'SSH-2.0-test\r\n');
     client.destroy();
     await finish(one, /^sluice_listener_detected_total\{listener="any",protocol="tcp"\} 1$/m);
+  });
+
+  test('http2.yaml carries HTTP/2 to a host of HTTP/2', async () => {
+    const host = createHttp2Server();
+    host.on('stream', (stream, headers) => {
+      stream.respond({ ':status': 200 });
+      stream.end(`${String(headers[':method'])} ${String(headers[':path'])}`);
+    });
+    host.listen(0, '127.0.0.1');
+    await once(host, 'listening');
+    const one = await begin('http2.yaml', { UPSTREAM: `127.0.0.1:${(host.address() as AddressInfo).port}` });
+    const client = connectHttp2(`http://127.0.0.1:${one.port}`);
+    const stream = client.request({ ':path': '/two' });
+    let text = '';
+    for await (const piece of stream) text += String(piece);
+    assert.equal(text, 'GET /two');
+    client.close();
+    await once(client, 'close');
+    await finish(one, /^sluice_cluster_requests_total\{cluster="app"\} 1$/m);
+    host.close();
+  });
+
+  test('x-example.yaml serves a protocol from outside', async () => {
+    // Request 7 with the payload "hi"; its reply has a status before the length.
+    const request = Buffer.from('780100000000070000000268 69'.replace(' ', ''), 'hex');
+    const echo = await serve(createServer((socket) => void socket.on('error', () => {}).on('data', (asked) => {
+      const bytes = asked as Buffer;
+      socket.write(Buffer.concat([Buffer.from([0x78, 1, 1]), bytes.subarray(3, 7), Buffer.from([0, 0]), bytes.subarray(7)]));
+    })));
+    const one = await begin('x-example.yaml', { UPSTREAM: `127.0.0.1:${echo}` });
+    const client = connect(one.port, '127.0.0.1');
+    client.write(request);
+    const [back] = (await once(client, 'data')) as [Buffer];
+    assert.equal(back.toString('hex'), '7801010000000700000000000268 69'.replace(' ', ''));
+    client.destroy();
+    await finish(one, /^sluice_listener_requests_total\{listener="x"\} 1$/m);
   });
 
   test('bolt.yaml shares a connection to its host', async () => {

@@ -70,7 +70,8 @@ test('defaults are written as they would be in a file', () => {
   assert.equal(of('log.level'), 'info');
   assert.equal(of('listeners[0].timeouts.head'), '10s');
   assert.equal(of('listeners[0].timeouts.idle'), undefined);
-  assert.equal(of('routes[0].routes[0].timeout'), '15s');
+  assert.equal(of('routes[0].routes[0].timeout'), undefined);
+  assert.equal(of('routes[0].routes[0].stream_idle_timeout'), '5m');
   assert.equal(of('routes[0].routes[0].retry.backoff.base'), '25ms');
   assert.equal(of('clusters[0].breaker.retry_budget.percent'), '20%');
   assert.equal(of('clusters[0].connect_timeout'), '3s');

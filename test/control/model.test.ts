@@ -78,7 +78,7 @@ describe('a valid configuration', () => {
     const config = good(HTTP.replace('routes: main', 'cluster: app').replace(/routes:\n[^]*clusters/, 'clusters'));
     assert.equal(config.listeners[0]!.routes, 'cluster:app');
     assert.deepEqual(config.routes.map((table) => [table.name, table.routes!.map((route) => route.cluster)]), [['cluster:app', ['app']]]);
-    assert.equal(config.routes[0]!.routes![0]!.timeout, 15_000);
+    assert.equal(config.routes[0]!.routes![0]!.stream_idle_timeout, 300_000);
   });
 
   test('carries bytes to a cluster, by name or by a filter', () => {
@@ -140,7 +140,7 @@ clustres: []
       'a.yaml:2:9: admin.adress: unknown key (did you mean address?)',
       'a.yaml:3:10: workers: expected auto, or a whole number from 1 to 256, got "many"',
       'a.yaml:6:14: listeners[0].address: expected an address such as 127.0.0.1:80, [::1]:80, :80 or unix:/path, got "127.0.0.1" (the port is missing: 127.0.0.1:80)',
-      'a.yaml:7:15: listeners[0].protocol: expected one of tcp, udp, bolt, http1, got "htpp1" (did you mean http1?)',
+      'a.yaml:7:15: listeners[0].protocol: expected one of tcp, udp, bolt, http1, auto, or a list of protocols, got "htpp1" (did you mean http1?)',
       'a.yaml:9:42: listeners[0].stream_filters[0].time: expected a duration such as 250ms, 1.5s, 2m or 1h, got 5 (a unit is missing: 5ms or 5s?)',
       'a.yaml:9:53: listeners[0].stream_filters[1].type: expected one of delay, tag, got "dely" (did you mean delay?)',
       'a.yaml:13:13: listeners[1].routes: there is no route table of this name, got "mian" (did you mean main?)',

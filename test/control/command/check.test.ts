@@ -33,7 +33,7 @@ describe('sluice check', () => {
   test('tells every problem of another one, and ends with 3', async () => {
     const { code, to, file } = await run(valid.replace('http1', 'http').replace('hosts', 'hots'));
     assert.equal(code, 3);
-    assert.equal(to.errors, `${file}:1:54: listeners[0].protocol: expected one of tcp, udp, bolt, http1, got "http" (did you mean http1?)\n${file}:2:22: clusters[0].hots: unknown key (did you mean hosts?)\n${file} is refused: 2 problems\n`);
+    assert.equal(to.errors, `${file}:1:54: listeners[0].protocol: expected one of tcp, udp, bolt, http1, auto, or a list of protocols, got "http" (did you mean http1?)\n${file}:2:22: clusters[0].hots: unknown key (did you mean hosts?)\n${file} is refused: 2 problems\n`);
   });
 
   test('warns, and is content nevertheless', async () => {

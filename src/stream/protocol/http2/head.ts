@@ -1,5 +1,6 @@
 // The head of one HTTP/2 message: an immutable, shared block of fields, and the few edits that filters made on top of it.
 import { AUTHORITY, GROUP, Head, METHOD, PATH, PLAIN, PROTOCOL, REPLY, REQUEST, RPC_METHOD, SCHEME, SERVICE, STATUS, VERSION, headerName, type HeaderName } from '../../head.js';
+import { httpOfGrpc } from './grpc.js';
 import { FieldBlockBuilder, type FieldBlock } from './hpack/field-block.js';
 import { AS_REPLY, AS_REQUEST, AS_TRAILERS, Meaning } from './meaning.js';
 
@@ -64,7 +65,8 @@ export class Http2Head extends Head {
     this.timeout = meaning.timeout;
     this.wholeTimeout = meaning.grpc;
     this.interim = meaning.purpose === AS_REPLY && meaning.statusCode < 200;
-    this.status = meaning.purpose === AS_REPLY ? meaning.likeStatus : 0;
+    // Trailers have a status where they are those of a gRPC call.
+    this.status = meaning.purpose === AS_REPLY ? meaning.likeStatus : meaning.purpose === AS_TRAILERS && meaning.grpcStatus >= 0 ? httpOfGrpc(meaning.grpcStatus) : 0;
     this.rawStatus = meaning.grpcStatus >= 0 ? meaning.grpcStatus : meaning.statusCode;
   }
 
