@@ -1,7 +1,7 @@
 // Where things lie in the body of a Dubbo message: names of the call, and its attachments, found once for a message and only when asked for.
 import { equalAt } from '../../../core/bytes.js';
 import { FASTJSON2, HESSIAN2, RESULT_EXCEPTION_ATTACHMENTS, RESULT_NULL_ATTACHMENTS, i32 } from './frame.js';
-import { END, MAP, MAP_OF_TYPE, NULL, begin, found, joinChunks, readString, scalarText, skip, skipType, unitsText } from './hessian.js';
+import { END, MAP, MAP_OF_TYPE, NULL, begin, found, isCompound, joinChunks, readString, scalarText, shortText, shortTextFrom, skip, skipType, unitsText } from './hessian.js';
 import { jsonb, jsonbInt, jsonbString } from './jsonb.js';
 
 // Places in a request's body, in order; the arguments and the attachments follow.
@@ -12,23 +12,13 @@ export const METHOD = 3;
 const DESCRIPTOR = 4;
 const PLACES = 5;
 
-// What an attachment's value is.
-const TEXT = 0;
-/** A string in several chunks. */
-const CHUNKED = 1;
-/** A number, boolean or date: told as text. */
-const SCALAR = 2;
-const NOTHING = 3;
-/** A list, map or object: not readable, and not to be touched, since what follows may refer to it. */
-const COMPOUND = 4;
-
 // How much of a body was looked at.
 const NOT_YET = 0;
 const NAMES = 1;
 const ALL = 2;
 
-/** Ints for each attachment: where its key begins (as a value), where the key's text is (2), where its value begins, is (2) and ends, and what it is. */
-const ENTRY = 8;
+/** Ints for each attachment: where its key begins (as a value), where the key's text is (2), where its value begins and ends. */
+const ENTRY = 5;
 const MOST = 4096;
 
 const DOLLAR = 0x24;
@@ -100,7 +90,12 @@ export class BodyIndex {
       const at = i * 4;
       places[at] = p;
       if (hessian) {
-        if (p < end && buf[p] === NULL) {
+        const to = shortText(buf, p, end);
+        if (to >= 0) {
+          places[at + 1] = shortTextFrom(buf, p);
+          places[at + 2] = to;
+          p = to;
+        } else if (p < end && buf[p] === NULL) {
           places[at + 1] = -1;
           p++;
         } else if (readString(buf, p, end) && !found.chunked) {
@@ -240,34 +235,31 @@ export class BodyIndex {
     const at = this.count * ENTRY;
     if (at === this.entries.length && !this.grow()) return -1;
     const entries = this.entries;
-    entries[at] = p;
-    const named = readString(buf, p, end) && !found.chunked;
-    if (named) {
+    let named = true;
+    let q = shortText(buf, p, end);
+    if (q >= 0) {
+      entries[at + 1] = shortTextFrom(buf, p);
+      entries[at + 2] = q;
+    } else if (readString(buf, p, end) && !found.chunked) {
       entries[at + 1] = found.from;
       entries[at + 2] = found.to;
-      p = found.next;
+      q = found.next;
     } else {
-      p = skip(buf, p, end, 1);
-      if (p < 0) return -1;
+      // A key that is no string is passed over; keys may be anything.
+      named = false;
+      q = skip(buf, p, end, 1);
+      if (q < 0) return -1;
     }
-    entries[at + 3] = p;
-    let kind = TEXT;
-    if (readString(buf, p, end)) {
-      if (found.chunked) kind = CHUNKED;
-      entries[at + 4] = found.from;
-      entries[at + 5] = found.to;
-      p = found.next;
-    } else {
-      const tag = buf[p]!;
-      kind = tag === NULL ? NOTHING : tag === 0x48 || tag === 0x4d || tag === 0x43 || tag === 0x4f || (tag >= 0x51 && tag <= 0x58 && tag !== 0x54) || (tag >= 0x60 && tag < 0x80) ? COMPOUND : SCALAR;
-      p = skip(buf, p, end, 1);
-      if (p < 0) return -1;
+    entries[at] = p;
+    entries[at + 3] = q;
+    let next = shortText(buf, q, end);
+    if (next < 0) {
+      next = skip(buf, q, end, 1);
+      if (next < 0) return -1;
     }
-    entries[at + 6] = p;
-    entries[at + 7] = kind;
-    // A key that is no string is passed over; keys may be anything.
+    entries[at + 4] = next;
     if (named) this.count++;
-    return p;
+    return next;
   }
 
   private readFastjson(): void {
@@ -300,17 +292,9 @@ export class BodyIndex {
       entries[at + 2] = jsonb.to;
       p = jsonb.to;
       entries[at + 3] = p;
-      if (jsonbString(buf, p, to)) {
-        entries[at + 4] = jsonb.from;
-        entries[at + 5] = jsonb.to;
-        entries[at + 7] = TEXT;
-        p = jsonb.to;
-      } else if (jsonbInt(buf, p, to)) {
-        entries[at + 7] = SCALAR;
-        p = jsonb.to;
-      } else {
-        return;
-      }
+      if (!jsonbString(buf, p, to) && !jsonbInt(buf, p, to)) return;
+      p = jsonb.to;
+      entries[at + 4] = p;
       this.count++;
     }
   }
@@ -357,43 +341,43 @@ export class BodyIndex {
 
   /** Finds the text of attachment `i`; false where it is null or no plain value. */
   value(i: number): boolean {
-    const at = i * ENTRY;
-    const { entries, buf } = this;
-    switch (entries[at + 7]) {
-      case TEXT:
-        this.view = buf;
-        this.from = entries[at + 4]!;
-        this.to = entries[at + 5]!;
-        return true;
-      case CHUNKED:
-        this.show(joinChunks(buf, entries[at + 4]!, entries[at + 5]!));
-        return true;
-      case SCALAR: {
-        const text = this.serialization === HESSIAN2 ? scalarText(buf, entries[at + 3]!) : String((jsonbInt(buf, entries[at + 3]!, this.end), jsonb.int));
-        if (text === undefined) return false;
-        this.show(Buffer.from(text));
-        return true;
-      }
-      default:
-        return false;
+    const { buf } = this;
+    const p = this.entries[i * ENTRY + 3]!;
+    const end = this.entries[i * ENTRY + 4]!;
+    if (this.serialization !== HESSIAN2) {
+      if (!jsonbString(buf, p, end)) return jsonbInt(buf, p, end) && this.show(Buffer.from(String(jsonb.int)));
+      this.view = buf;
+      this.from = jsonb.from;
+      this.to = jsonb.to;
+      return true;
     }
+    if (readString(buf, p, end)) {
+      if (found.chunked) return this.show(joinChunks(buf, p, end));
+      this.view = buf;
+      this.from = found.from;
+      this.to = found.to;
+      return true;
+    }
+    const text = scalarText(buf, p);
+    return text !== undefined && this.show(Buffer.from(text));
   }
 
-  private show(bytes: Buffer): void {
+  private show(bytes: Buffer): true {
     this.view = bytes;
     this.from = 0;
     this.to = bytes.length;
+    return true;
   }
 
-  /** Whether attachment `i` may be taken out: nothing can refer to a plain value. */
+  /** Whether attachment `i` may be taken out: nothing can refer to a plain value. What follows may refer to a list, map or object. */
   removable(i: number): boolean {
-    return this.entries[i * ENTRY + 7] !== COMPOUND;
+    return !isCompound(this.buf[this.entries[i * ENTRY + 3]!]!);
   }
 
   /** Attachment `i` from its key (or, with `valueOnly`, its value) to its end is view[from, to). */
   locateEntry(i: number, valueOnly: boolean): void {
     this.from = this.entries[i * ENTRY + (valueOnly ? 3 : 0)]!;
-    this.to = this.entries[i * ENTRY + 6]!;
+    this.to = this.entries[i * ENTRY + 4]!;
   }
 
   key(i: number): string {

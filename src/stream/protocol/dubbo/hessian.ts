@@ -97,6 +97,33 @@ function skipText(buf: Uint8Array, p: number, units: number): number {
   return p;
 }
 
+/** Where the string at buf[p] ends if it is of the kind that nearly all are, ASCII of less than 1024 characters; else -1. */
+export function shortText(buf: Uint8Array, p: number, end: number): number {
+  const tag = buf[p]!;
+  let i = p + 1;
+  let to = i + tag;
+  if (tag >= 0x20) {
+    if (tag < 0x30 || tag > 0x33) return -1;
+    to = ++i + (((tag - 0x30) << 8) | buf[p + 1]!);
+  }
+  // Also where there is no byte at p at all.
+  if (!(to <= end)) return -1;
+  let bits = 0;
+  for (; i < to; i++) bits |= buf[i]!;
+  return bits < 0x80 ? to : -1;
+}
+
+/** Where the text of a string begins that `shortText` found at buf[p]. */
+export function shortTextFrom(buf: Uint8Array, p: number): number {
+  return buf[p]! < 0x20 ? p + 1 : p + 2;
+}
+
+/** Whether a value that begins with this byte has others inside, or refers to one. */
+export function isCompound(tag: number): boolean {
+  const form = forms[tag]!;
+  return form < 0 && form !== STRING && form !== BINARY;
+}
+
 /** Reads the string at buf[p] into `found`; false where there is none or it breaks off. Of several chunks only their whole range is told. */
 export function readString(buf: Uint8Array, p: number, end: number): boolean {
   if (p >= end) return false;
@@ -235,9 +262,11 @@ export function skip(buf: Uint8Array, p: number, end: number, count: number): nu
     }
     let inner = 0;
     switch (form) {
-      case STRING:
-        p = skipString(buf, p, end);
+      case STRING: {
+        const to = shortText(buf, p, end);
+        p = to >= 0 ? to : skipString(buf, p, end);
         break;
+      }
       case BINARY:
         p = skipBinary(buf, p, end);
         break;
@@ -299,6 +328,7 @@ export function skip(buf: Uint8Array, p: number, end: number, count: number): nu
 
 /** The scalar at buf[p] as text: numbers, booleans, dates in ms. undefined for null and for what is no scalar. */
 export function scalarText(buf: Uint8Array, p: number): string | undefined {
+  if (forms[buf[p]!]! < 0) return undefined;
   const b = Buffer.from(buf.buffer, buf.byteOffset, buf.length);
   const tag = b[p]!;
   if (tag === 0x54) return 'true';

@@ -44,6 +44,8 @@ public final class DubboClient {
     String text = args[6];
     boolean generic = method.startsWith("$");
     Object made = reference(args[0], args[1], args[2], args[3], generic);
+    // A thread keeps what was set for a call before; 2.7 sends it again.
+    RpcContext.removeContext();
     for (String pair : args[4].split(";")) {
       int at = pair.indexOf('=');
       if (at > 0) RpcContext.getContext().setAttachment(pair.substring(0, at), pair.substring(at + 1));
