@@ -3,7 +3,7 @@ import { existsSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort, type Site, type Started, waitForPort } from './site.js';
 
-export type Mode = 'http' | 'tcp' | 'dubbo';
+export type Mode = 'http' | 'http2' | 'tcp' | 'dubbo';
 
 export interface SubjectOptions {
   readonly site: Site;

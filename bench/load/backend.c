@@ -3,6 +3,7 @@
 #include "bolt.h"
 #include "dubbo.h"
 #include "net.h"
+#include "h2.h"
 
 #include <getopt.h>
 #include <strings.h>
@@ -17,10 +18,10 @@ struct peer {
   int fd;
   uint32_t armed;       /* what epoll watches: EPOLLOUT while a write is stuck, EPOLLIN unless the peer is far behind */
   struct bytes in, out; /* in: the tail of a request that came in parts */
-  uint64_t skip;        /* http: bytes of the request's body still to come */
+  uint64_t skip;        /* http: bytes of the request's body still to come; h2: the preface came */
   uint64_t at;          /* source and sink: bytes so far */
   uint64_t stream_left; /* http: bytes of a large reply still to make */
-  size_t stream_at;     /* where in the alphabet the large reply stands */
+  size_t stream_at;     /* where in the alphabet the large reply stands; h2: content to be granted again */
 };
 
 /* Takes what is whole in b, answers into p->out; bytes taken, or -1 to hang up. */
@@ -165,6 +166,74 @@ static long take_dubbo(struct peer *p, const uint8_t *b, size_t n) {
   return (long)at;
 }
 
+/* Heads of replies, and trailers, for the first reply of a connection and for those that find its entries in the table. */
+static bool grpc;
+static struct bytes h2_first, h2_later, trailers_first, trailers_later, h2_content;
+
+static void setup_h2(void) {
+  char length[16];
+  snprintf(length, sizeof length, "%u", reply_size);
+  h2_indexed(&h2_first, 8); /* :status 200 */
+  h2_literal(&h2_first, 54, NULL, "bench");
+  h2_literal(&h2_first, 31, NULL, grpc ? "application/grpc" : "text/plain");
+  if (!grpc) h2_literal(&h2_first, 28, NULL, length);
+  h2_literal(&trailers_first, 0, "grpc-status", "0");
+  h2_indexed(&h2_later, 8);
+  /* With trailers three entries as well, and theirs is the last one. */
+  for (uint8_t i = 64; i > (grpc ? 62 : 61); i--) h2_indexed(&h2_later, i);
+  h2_indexed(&trailers_later, 62);
+  if (grpc) {
+    uint8_t prefix[GRPC_PREFIX] = {0};
+    put32(prefix + 1, reply_size);
+    bytes_append(&h2_content, prefix, sizeof prefix);
+  }
+  for (unsigned i = 0; i < reply_size; i++) bytes_append(&h2_content, alphabet + i % 26, 1);
+  if (h2_content.end > H2_MAX_FRAME) die("h2: --size up to %d", H2_MAX_FRAME - GRPC_PREFIX);
+}
+
+static void answer_h2(struct peer *p, uint32_t stream) {
+  bool fresh = p->at++ == 0;
+  const struct bytes *head = fresh ? &h2_first : &h2_later, *tail = fresh ? &trailers_first : &trailers_later;
+  h2_frame(&p->out, (uint32_t)head->end, H2_HEADERS, H2_END_HEADERS, stream);
+  bytes_append(&p->out, head->data, head->end);
+  h2_frame(&p->out, (uint32_t)h2_content.end, H2_DATA, grpc ? 0 : H2_END_STREAM, stream);
+  bytes_append(&p->out, h2_content.data, h2_content.end);
+  if (!grpc) return;
+  h2_frame(&p->out, (uint32_t)tail->end, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, stream);
+  bytes_append(&p->out, tail->data, tail->end);
+}
+
+/* Answers each request when it has ended; windows of the peer are not looked at, so replies are small. */
+static long take_h2(struct peer *p, const uint8_t *b, size_t n) {
+  size_t at = 0;
+  if (p->skip == 0) {
+    if (n < H2_PREFACE_SIZE) return memcmp(b, H2_PREFACE, n) == 0 ? 0 : -1;
+    if (memcmp(b, H2_PREFACE, H2_PREFACE_SIZE) != 0) return -1;
+    p->skip = 1;
+    at = H2_PREFACE_SIZE;
+    h2_begin(&p->out);
+  }
+  while (n - at >= H2_HEAD) {
+    const uint8_t *f = b + at;
+    uint32_t length = h2_length(f);
+    if (length > H2_MAX_FRAME) return -1;
+    if (n - at < H2_HEAD + length) break;
+    at += H2_HEAD + length;
+    if (h2_control(&p->out, f, length) || f[3] == H2_GOAWAY || f[3] == H2_RST_STREAM) continue;
+    if (f[3] == H2_DATA) {
+      p->stream_at += length;
+      if (p->stream_at >= H2_GRANT) {
+        h2_word(&p->out, H2_WINDOW_UPDATE, 0, (uint32_t)p->stream_at);
+        p->stream_at = 0;
+      }
+    } else if (f[3] != H2_HEADERS || !(f[4] & H2_END_HEADERS)) {
+      return -1;
+    }
+    if (f[4] & H2_END_STREAM) answer_h2(p, h2_stream(f));
+  }
+  return (long)at;
+}
+
 static long take_echo(struct peer *p, const uint8_t *b, size_t n) {
   bytes_append(&p->out, b, n);
   return (long)n;
@@ -267,16 +336,20 @@ int main(int argc, char **argv) {
   }
   bool source = strcmp(mode, "source") == 0;
   take_fn take = strcmp(mode, "http") == 0   ? take_http
+                 : strcmp(mode, "h2") == 0 ? take_h2
+                 : strcmp(mode, "grpc") == 0 ? take_h2
                  : strcmp(mode, "bolt") == 0 ? take_bolt
                  : strcmp(mode, "dubbo") == 0 ? take_dubbo
                  : strcmp(mode, "echo") == 0 ? take_echo
                  : strcmp(mode, "sink") == 0 ? take_sink
                  : source                    ? take_sink
                                              : NULL;
-  if (take == NULL || port > 65535 || seconds == 0) die("backend http|bolt|dubbo|echo|source|sink [--port N] [--size BYTES] [--seconds N]");
+  if (take == NULL || port > 65535 || seconds == 0) die("backend http|h2|grpc|bolt|dubbo|echo|source|sink [--port N] [--size BYTES] [--seconds N]");
   process_setup();
   alarm(seconds);
   setup_http();
+  grpc = strcmp(mode, "grpc") == 0;
+  if (take == take_h2) setup_h2();
   poller = epoll_create1(EPOLL_CLOEXEC);
   uint16_t bound;
   int listener = listen_loopback((uint16_t)port, &bound);

@@ -59,7 +59,7 @@ struct protocol {
   long (*reply)(struct conn *c, const uint8_t *b, size_t n, struct reply *r);
 };
 
-extern const struct protocol client_http, client_bolt, client_dubbo, client_echo;
+extern const struct protocol client_http, client_bolt, client_dubbo, client_echo, client_h2, client_grpc;
 
 /* Each runs to its end and prints one line of JSON; the return value is the exit code. */
 int drive(const struct protocol *p, const struct options *o);

@@ -5,10 +5,11 @@
 #include <inttypes.h>
 
 static void usage(void) {
-  die("load http|bolt|dubbo|echo|bulk|hold --port N [--connections 64] [--outstanding 1] [--seconds 2] [--warmup 0.5]\n"
+  die("load http|h2|grpc|bolt|dubbo|echo|bulk|hold --port N [--connections 64] [--outstanding 1] [--seconds 2] [--warmup 0.5]\n"
       "  [--size BYTES] [--rate PER_SECOND] [--path /] [--host NAME] [--service NAME] [--up] [--unread] [--silent]\n"
       "  [--receive-buffer BYTES] [--watch PID,PID]\n"
       "http  closed loop of GETs, with --rate an open loop; --size makes them POSTs with a body of that many bytes\n"
+      "h2    GETs over HTTP/2 with --outstanding streams on each connection; grpc: calls with a message of --size bytes\n"
       "bolt  rpc requests with --outstanding of them on each connection\n"
       "dubbo the same; --size up to 1023\n"
       "echo  a message of --size bytes and back\n"
@@ -72,6 +73,8 @@ int main(int argc, char **argv) {
   if (o.port == 0 || optind != argc) usage();
   process_setup();
   if (strcmp(mode, "http") == 0) return drive(&client_http, &o);
+  if (strcmp(mode, "h2") == 0) return drive(&client_h2, &o);
+  if (strcmp(mode, "grpc") == 0) return drive(&client_grpc, &o);
   if (strcmp(mode, "bolt") == 0) return drive(&client_bolt, &o);
   if (strcmp(mode, "dubbo") == 0) return drive(&client_dubbo, &o);
   if (strcmp(mode, "echo") == 0) return drive(&client_echo, &o);

@@ -17,13 +17,13 @@ function accessLog(on: boolean, file: string, line: string): object[] {
   return [{ name: 'file', typed_config: { '@type': `${TYPE}.access_loggers.file.v3.FileAccessLog`, path: file, log_format: format } }];
 }
 
-function httpFilter(log: boolean, file: string): object {
+function httpFilter(log: boolean, file: string, http2: boolean): object {
   return {
     name: 'http',
     typed_config: {
       '@type': `${TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager`,
       stat_prefix: 'in',
-      codec_type: 'HTTP1',
+      codec_type: http2 ? 'HTTP2' : 'HTTP1',
       generate_request_id: log,
       access_log: accessLog(log, file, HTTP_LINE),
       route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'backend' } }] }] },
@@ -61,10 +61,15 @@ function dubboFilter(): object {
   };
 }
 
+/** Hosts are spoken to in HTTP/2 as well. */
+const UPSTREAM_HTTP2 = {
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': { '@type': `${TYPE}.upstreams.http.v3.HttpProtocolOptions`, explicit_http_config: { http2_protocol_options: {} } },
+};
+
 const address = (port: number): object => ({ socket_address: { address: '127.0.0.1', port_value: port } });
 
 function config(port: number, { mode, upstreams, log }: SubjectOptions, file: string): object {
-  const filter = mode === 'http' ? httpFilter(log, file) : mode === 'dubbo' ? dubboFilter() : tcpFilter(log, file);
+  const filter = mode === 'http' || mode === 'http2' ? httpFilter(log, file, mode === 'http2') : mode === 'dubbo' ? dubboFilter() : tcpFilter(log, file);
   const many = { max_connections: 100_000, max_pending_requests: 100_000, max_requests: 100_000 };
   return {
     static_resources: {
@@ -75,6 +80,7 @@ function config(port: number, { mode, upstreams, log }: SubjectOptions, file: st
           type: 'STATIC',
           connect_timeout: '3s',
           circuit_breakers: { thresholds: [many] },
+          ...(mode === 'http2' ? { typed_extension_protocol_options: UPSTREAM_HTTP2 } : {}),
           load_assignment: {
             cluster_name: 'backend',
             endpoints: [{ lb_endpoints: upstreams.map((upstream) => ({ endpoint: { address: address(upstream) } })) }],
