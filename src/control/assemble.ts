@@ -7,12 +7,13 @@ import { showAddress } from '../core/config/schema.js';
 import type { Catalog } from '../core/manifest.js';
 import type { ClientTlsConfig } from '../network/config.js';
 import type { ClusterConfig } from '../network/upstream/config.js';
-import { absoluteCluster, absoluteListener, absoluteLogs, tlsFaults } from './files.js';
+import type { RouteTableConfig } from '../stream/route-config.js';
+import { absoluteCluster, absoluteListener, absoluteLogs, absoluteTable, filterFaults, type FileFault, tlsFaults } from './files.js';
 import { finishListener, type ListenerConfig, type ParsedListener, tableOfCluster } from './listener-config.js';
 import type { Config, ConfigSchema, Decoded, Parsed, PluginConfig, Rejected } from './model.js';
 import { madeListeners } from './mesh/overlay.js';
 import { absoluteMesh, settleMesh } from './mesh/settle.js';
-import { addressesClash, type Kind, kindName, kinds, labelOf, type ObjectConfig, type Placed, referencesOf } from './objects.js';
+import { addressesClash, type Kind, kindName, kinds, labelOf, type ObjectConfig, type Placed, referencesOf, routesOf } from './objects.js';
 import { warningsOf } from './warnings.js';
 
 type Json = Record<string, unknown>;
@@ -236,7 +237,7 @@ export function assemble(schema: ConfigSchema, loaded: Loaded, catalog: Catalog,
     const nameless = [...inFile].some(([index, object]) => object === null && assembly.rawName(kind, index) === '');
     if (nameless || refused.has(kind)) assembly.keepAll(kind);
   }
-  checkFiles(assembly);
+  checkFiles(assembly, catalog);
   checkLanes(assembly, section('lanes').map((lane) => lane.name));
   checkAdmin(assembly, section('admin'));
   assembly.settle();
@@ -274,11 +275,24 @@ export function assemble(schema: ConfigSchema, loaded: Loaded, catalog: Catalog,
 }
 
 function finish(kind: Kind, object: Parsed[Kind][number], logs: Config['access_log'], directory: string, catalog: Catalog): ObjectConfig {
-  if (kind === 'listeners') return finishListener(absoluteListener(object as ParsedListener, directory), logs, catalog);
+  if (kind === 'listeners') return finishListener(absoluteListener(object as ParsedListener, directory, catalog), logs, catalog);
+  if (kind === 'routes') return absoluteTable(object as RouteTableConfig, directory, catalog);
   return kind === 'clusters' ? absoluteCluster(object as ClusterConfig, directory, catalog) : (object as ObjectConfig);
 }
 
-function checkFiles(assembly: Assembly): void {
+function checkFiles(assembly: Assembly, catalog: Catalog): void {
+  for (const object of [...assembly.placedOf('listeners'), ...assembly.placedOf('routes')]) {
+    const faults: FileFault[] = [];
+    if (object.kind === 'listeners') {
+      for (const [i, { type, options }] of (object.config as ListenerConfig).stream_filters.entries()) faults.push(...filterFaults(type, options, ['stream_filters', i], catalog));
+    } else {
+      for (const { route, path } of routesOf(object.config as RouteTableConfig)) {
+        for (const [name, options] of Object.entries(route.filters)) faults.push(...filterFaults(name, options, [...path, 'filters', name], catalog));
+      }
+    }
+    for (const { path, text } of faults) assembly.report(object.kind, object.index, object.name, path, text);
+    if (faults.length > 0) assembly.fallBack(object.kind, object.name);
+  }
   for (const object of [...assembly.placedOf('listeners'), ...assembly.placedOf('clusters')]) {
     const { tls } = object.config as ListenerConfig | ClusterConfig;
     const faults = tls === null ? [] : tlsFaults(tls as ClientTlsConfig);

@@ -261,6 +261,7 @@ export class DataPlane {
     const chainFrom = config.stream_filters.map(({ type }) => this.filterManifest(type));
     const sameChain = chainKey === served.chainKey && chainFrom.every((manifest, i) => manifest === served.chainFrom[i]);
     const chain = sameChain ? served.chain : makeChain(config, chainFrom);
+    chain.prepare(table.routes);
     return () => {
       this.putLogs(served, config);
       served.protocolKey = protocolKey;

@@ -8,6 +8,8 @@ import { isPem, readPem } from '../network/tls-files.js';
 import type { ClusterConfig, Typed } from '../network/upstream/config.js';
 import type { DiscoveryManifest } from '../network/upstream/discovery.js';
 import type { AccessLogConfig } from '../stream/access-log.js';
+import type { StreamFilterManifest } from '../stream/filter.js';
+import type { RouteConfig, RouteTableConfig } from '../stream/route-config.js';
 import type { ParsedListener } from './listener-config.js';
 
 /** What stands for no file: the process's own outputs. */
@@ -19,10 +21,24 @@ export function absoluteLogs(logs: readonly AccessLogConfig[], directory: string
   return logs.map((log) => (STREAMS.has(log.path) ? log : { ...log, path: resolve(directory, log.path) }));
 }
 
-export function absoluteListener(listener: ParsedListener, directory: string): ParsedListener {
+/** Options of a stream filter with their paths absolute. */
+function absoluteOptions(name: string, options: unknown, directory: string, catalog: Catalog): unknown {
+  const manifest = catalog.find<StreamFilterManifest>('stream-filter', name);
+  return manifest?.absolute === undefined ? options : manifest.absolute(options, directory);
+}
+
+export function absoluteTable(table: RouteTableConfig, directory: string, catalog: Catalog): RouteTableConfig {
+  const absoluteRoutes = (routes: readonly RouteConfig[]): RouteConfig[] =>
+    routes.map((route) => ({ ...route, filters: Object.fromEntries(Object.entries(route.filters).map(([name, options]) => [name, absoluteOptions(name, options, directory, catalog)])) }));
+  const { routes, virtual_hosts: hosts } = table;
+  return { ...table, ...(routes === undefined ? {} : { routes: absoluteRoutes(routes) }), virtual_hosts: hosts.map((host) => ({ ...host, routes: absoluteRoutes(host.routes) })) };
+}
+
+export function absoluteListener(listener: ParsedListener, directory: string, catalog: Catalog): ParsedListener {
   const { tls, access_log: logs } = listener;
   return {
     ...listener,
+    stream_filters: listener.stream_filters.map(({ type, options }) => ({ type, options: absoluteOptions(type, options, directory, catalog) })),
     access_log: logs === null ? null : absoluteLogs(logs, directory),
     tls: tls === null ? null : { ...tls, ca: absolute(tls.ca, directory), certificates: tls.certificates.map((one) => ({ ...one, cert: absolute(one.cert, directory), key: absolute(one.key, directory) })) },
   };
@@ -46,9 +62,15 @@ export function absoluteCluster(cluster: ClusterConfig, directory: string, catal
 }
 
 export interface FileFault {
-  /** From the `tls` section. */
+  /** From the section that was asked about. */
   readonly path: Path;
   readonly text: string;
+}
+
+/** What is wrong with the options of a stream filter, seen from the place where they stand. */
+export function filterFaults(name: string, options: unknown, at: Path, catalog: Catalog): FileFault[] {
+  const faults = catalog.find<StreamFilterManifest>('stream-filter', name)?.faults?.(options) ?? [];
+  return faults.map(({ path, text }) => ({ path: [...at, ...path], text }));
 }
 
 /** What is wrong with the files of a `tls` section: one that cannot be read, is no PEM, or a key that does not go with its certificate. */

@@ -27,6 +27,14 @@ export class FilterChain {
     this.replyBody = replyBody.length === 0 ? null : new BodyPhase(replyBody, true);
   }
 
+  /** The options that routes have for the filters of this chain. */
+  prepare(routes: readonly { readonly filters: ReadonlyMap<string, unknown> }[]): void {
+    for (const f of this.all) {
+      if (f.prepare === undefined) continue;
+      for (const route of routes) if (route.filters.has(f.name)) f.prepare(route.filters.get(f.name));
+    }
+  }
+
   /** No new exchange takes this chain; its filters close when the last one ended. */
   retire(): void {
     this.retired = true;

@@ -31,6 +31,15 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
     return this as unknown as Exchange;
   }
 
+  /** For filters in `onRoute`: gives the exchange to the next route that it matches. False: there is none, and it keeps the one it has. */
+  nextRoute(): boolean {
+    const next = this.route === null ? null : this.listener.table.after(this.route, this.requestHead!);
+    if (next === null) return false;
+    this.route = next;
+    this.record.routeName = next.name;
+    return true;
+  }
+
   /** Whether the exchange waits for the rest of a request that a bridge is to carry. */
   protected get gathersForBridge(): boolean {
     return this.bridge !== null && !this.bridged && this.phase === CLUSTER;
@@ -63,6 +72,8 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
     if (this.record.trace !== null) this.listener.tracer?.carryOver(made, this.record.trace);
     this.requestHead = made;
     this.requestKept = true;
+    // It is whole, however it came.
+    this.sharing = made.sharing;
     this.trailers = null;
     return true;
   }

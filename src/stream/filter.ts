@@ -31,6 +31,8 @@ export interface HoldToken {
  */
 export interface StreamFilter {
   readonly name: string;
+  /** Options that a route has for the filter, before the first request: what they need is made ready. Throws where that fails. */
+  prepare?(options: unknown): void;
   /** Request head, in order of configuration. `exchange.requestHead` is the head; it may be edited. */
   onRequest?(exchange: Exchange, head: Head): Verdict;
   /** Request head again, once its route is known (`exchange.route`, with the route's options for this filter in `route.filters`). */
@@ -49,8 +51,19 @@ export interface StreamFilter {
   close?(): void;
 }
 
+/** What is wrong with options beyond what a schema can tell, such as a file that does not hold what it should. */
+export interface OptionFault {
+  /** From the options. */
+  readonly path: readonly (string | number)[];
+  readonly text: string;
+}
+
 export interface StreamFilterManifest extends Manifest {
   readonly kind: 'stream-filter';
   readonly schema: z.ZodType;
+  /** The options with relative paths resolved against the directory of the configuration file, and with what the files hold where that is to stay as it was checked. */
+  absolute?(options: unknown, directory: string): unknown;
+  /** Asked of options that `absolute` returned, in a listener or a route, whenever a configuration is read. */
+  faults?(options: unknown): readonly OptionFault[];
   create(config: unknown): StreamFilter;
 }

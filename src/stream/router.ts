@@ -144,6 +144,14 @@ export class RouteTable {
     return host.match(head, path);
   }
 
+  /** The next route of the same virtual host that a request matches, behind the one it had; null: there is none. */
+  after(route: Route, head: Head): Route | null {
+    const routes: readonly Route[] = this.hosts.find((host) => host.routes.includes(route))?.routes ?? [];
+    this.path.read(head);
+    for (let i = routes.indexOf(route) + 1; i < routes.length; i++) if (routes[i]!.match.test(head, this.path)) return routes[i]!;
+    return null;
+  }
+
   /** Why `match` found nothing, for the reason no-route: the route that came nearest and the first of its conditions that failed. */
   explainMiss(head: Head): string {
     const asked = head.get(AUTHORITY);
