@@ -7,6 +7,7 @@ import { manifest as tcpProxy } from './filters/network/tcp_proxy/manifest.js';
 import { manifest as udpProxy } from './filters/network/udp_proxy/manifest.js';
 import { manifest as grpcJson } from './filters/stream/grpc_json/manifest.js';
 import { manifest as grpcWeb } from './filters/stream/grpc_web/manifest.js';
+import { manifest as httpBolt } from './filters/stream/http_bolt/manifest.js';
 import { manifest as echo } from './filters/terminal/echo/manifest.js';
 import { manifest as leastRequest } from './network/upstream/balancer/least_request/manifest.js';
 import { manifest as random } from './network/upstream/balancer/random/manifest.js';
@@ -25,5 +26,5 @@ import { manifest as tars } from './stream/protocol/tars/manifest.js';
 import { manifest as thrift } from './stream/protocol/thrift/manifest.js';
 
 export const catalog = [
-  proxyProtocol, tlsInspector, connectionLimit, ipAccess, tcpProxy, udpProxy, grpcJson, grpcWeb, echo, leastRequest, random, roundRobin, weighted, dns, file, memory, staticHosts, bolt, dubbo, dubboThrift, http1, http2, tars, thrift,
+  proxyProtocol, tlsInspector, connectionLimit, ipAccess, tcpProxy, udpProxy, grpcJson, grpcWeb, httpBolt, echo, leastRequest, random, roundRobin, weighted, dns, file, memory, staticHosts, bolt, dubbo, dubboThrift, http1, http2, tars, thrift,
 ];

@@ -74,6 +74,8 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
     this.requestKept = true;
     // It is whole, however it came.
     this.sharing = made.sharing;
+    // It is whole, however it came.
+    this.sharing = made.sharing;
     this.trailers = null;
     return true;
   }

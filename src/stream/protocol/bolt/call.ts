@@ -131,8 +131,12 @@ function describe(head: BoltHead, content: Uint8Array, value: HessianValue | und
   return show(value);
 }
 
-function show(value: HessianValue): string {
-  if (value instanceof HessianObject) return `${value.className} {${[...value.fields].map(([name, field]) => `${name}: ${show(field)}`).join(', ')}}`;
-  if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
+/** Values that contain themselves end in dots. */
+function show(value: HessianValue, depth = 0): string {
+  if (depth > 8) return '...';
+  if (value instanceof HessianObject) return `${value.className} {${[...value.fields].map(([name, field]) => `${name}: ${show(field, depth + 1)}`).join(', ')}}`;
+  if (Array.isArray(value)) return `[${value.map((item: HessianValue) => show(item, depth + 1)).join(', ')}]`;
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'no date' : value.toISOString();
+  if (value instanceof Uint8Array) return `${value.length} bytes`;
   return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }

@@ -1,4 +1,4 @@
-// The little of Hessian 2 that replies made by the proxy, the quick start's echo and its client need: strings, nulls, booleans and flat objects.
+// Hessian 2 as Bolt has it: the little that replies made by the proxy, the quick start's echo and its client write, and a reader of all values.
 
 /**
  * SOFA speaks two dialects under one codec number: the Hessian 3.x library writes the draft (class definition 'O', instance 'o'), the
@@ -94,7 +94,7 @@ export class HessianWriter {
 }
 
 /** UTF-8 of each UTF-16 unit by itself, as Java writes it: readers count units and refuse the four bytes of a surrogate pair. */
-function unitsOf(text: string): Buffer {
+export function unitsOf(text: string): Buffer {
   if (!/[\ud800-\udfff]/.test(text)) return Buffer.from(text);
   const bytes = Buffer.allocUnsafe(text.length * 3);
   let p = 0;
@@ -117,11 +117,14 @@ export class HessianObject {
   }
 }
 
-export type HessianValue = null | boolean | number | bigint | string | readonly HessianValue[] | HessianObject;
+export type HessianValue = null | boolean | number | bigint | string | Date | Uint8Array | readonly HessianValue[] | HessianObject;
+
+/** Deeper values are not read. */
+const MAX_DEPTH = 128;
 
 class Unreadable extends Error {}
 
-/** Reads values of either dialect. What it does not know (dates, binaries, references) makes `read` answer undefined. */
+/** Reads values of either dialect; what is referred to is the same object again, so that a value may contain itself. Other bytes make `read` answer undefined. */
 export class HessianReader {
   pos: number;
   private readonly buf: Buffer;
@@ -129,6 +132,8 @@ export class HessianReader {
   private dialect: Dialect;
   private readonly classes: { name: string; fields: string[] }[] = [];
   private readonly types: string[] = [];
+  /** Lists, maps and objects in the order in which they begin. */
+  private readonly known: HessianValue[] = [];
 
   constructor(bytes: Uint8Array, start: number, end: number) {
     this.buf = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -164,22 +169,48 @@ export class HessianReader {
   }
 
   private value(depth: number): HessianValue {
-    if (depth > 32) throw new Unreadable();
+    if (depth > MAX_DEPTH) throw new Unreadable();
     const code = this.peek();
     if (code <= 0x1f || code === 0x53 || code === (this.dialect === DRAFT ? 0x73 : 0x52)) return this.string();
     if (code >= 0x80 && code <= 0xd7) return this.int();
     if (code >= 0xd8 || (code >= 0x38 && code <= 0x3f)) return this.long();
+    if (code >= 0x20 && code <= 0x2f) return this.binary();
     if (this.dialect === FINAL) {
       if (code >= 0x30 && code <= 0x33) return this.string();
+      if (code === 0x41 || (code >= 0x34 && code <= 0x37)) return this.binary();
+      if (code === 0x4a) return new Date(Number(this.buf.readBigInt64BE(this.take(9) + 1)));
+      if (code === 0x4b) return new Date(this.buf.readInt32BE(this.take(5) + 1) * 60_000);
+      if (code === 0x51) {
+        this.byte();
+        return this.referred(this.int());
+      }
+      if (code === 0x55 || code === 0x57) {
+        this.byte();
+        if (code === 0x55) this.type();
+        return this.itemsToEnd(depth);
+      }
       if (code >= 0x60 && code <= 0x6f) return this.instance(this.byte() - 0x60, depth);
       if (code >= 0x70 && code <= 0x7f) {
         this.byte();
         if (code <= 0x77) this.type();
         return this.items(code & 7, depth);
       }
+    } else {
+      if (code === 0x62) return this.binary();
+      if (code === 0x64) return new Date(Number(this.buf.readBigInt64BE(this.take(9) + 1)));
+      if (code === 0x4a) return this.referred(this.buf[this.take(2) + 1]!);
+      if (code === 0x4b) return this.referred(this.buf.readUInt16BE(this.take(3) + 1));
+      if (code === 0x52) return this.referred(this.buf.readInt32BE(this.take(5) + 1));
+      if (code === 0x76) {
+        // A list of the type and the length that one before it had said.
+        this.byte();
+        this.int();
+        return this.items(this.int(), depth);
+      }
     }
     switch (code) {
       case 0x4e: this.byte(); return null;
+      case 0x42: return this.binary();
       case 0x54: this.byte(); return true;
       case 0x46: this.byte(); return false;
       case 0x49: return this.int();
@@ -209,6 +240,27 @@ export class HessianReader {
         return this.value(depth + 1);
       case 0x6f: this.byte(); return this.instance(this.int(), depth);
       default: throw new Unreadable();
+    }
+  }
+
+  private referred(at: number): HessianValue {
+    const value = this.known[at];
+    if (value === undefined) throw new Unreadable();
+    return value;
+  }
+
+  private binary(): Buffer {
+    const pieces: Buffer[] = [];
+    for (;;) {
+      const code = this.byte();
+      const short = code >= 0x20 && code <= 0x2f;
+      const middle = this.dialect === FINAL && code >= 0x34 && code <= 0x37;
+      const more = code === (this.dialect === DRAFT ? 0x62 : 0x41);
+      if (!short && !middle && !more && code !== 0x42) throw new Unreadable();
+      const n = short ? code - 0x20 : middle ? ((code - 0x34) << 8) + this.byte() : this.buf.readUInt16BE(this.take(2));
+      const at = this.take(n);
+      pieces.push(this.buf.subarray(at, at + n));
+      if (!more) return Buffer.concat(pieces);
     }
   }
 
@@ -287,9 +339,10 @@ export class HessianReader {
     this.byte();
     this.type();
     if (this.dialect === FINAL) return this.items(this.int(), depth);
-    const code = this.byte();
-    const n = code === 0x6e ? this.byte() : code === 0x6c ? this.buf.readInt32BE(this.take(4)) : -1;
-    const items = this.items(n, depth);
+    const code = this.peek();
+    if (code !== 0x6e && code !== 0x6c) return this.itemsToEnd(depth, 0x7a);
+    this.byte();
+    const items = this.items(code === 0x6e ? this.byte() : this.buf.readInt32BE(this.take(4)), depth);
     if (this.byte() !== 0x7a) throw new Unreadable();
     return items;
   }
@@ -297,13 +350,23 @@ export class HessianReader {
   private items(n: number, depth: number): HessianValue[] {
     if (n < 0 || n > this.end - this.pos) throw new Unreadable();
     const items: HessianValue[] = [];
+    this.known.push(items);
     for (let i = 0; i < n; i++) items.push(this.value(depth + 1));
+    return items;
+  }
+
+  private itemsToEnd(depth: number, end = 0x5a): HessianValue[] {
+    const items: HessianValue[] = [];
+    this.known.push(items);
+    while (this.peek() !== end) items.push(this.value(depth + 1));
+    this.byte();
     return items;
   }
 
   private map(depth: number): HessianValue {
     const code = this.byte();
     const map = new HessianObject(code === 0x4d ? this.type() : '');
+    this.known.push(map);
     const stop = this.dialect === DRAFT ? 0x7a : 0x5a;
     while (this.peek() !== stop) {
       const key = this.value(depth + 1);
@@ -334,6 +397,7 @@ export class HessianReader {
     const definition = this.classes[ref];
     if (definition === undefined) throw new Unreadable();
     const object = new HessianObject(definition.name);
+    this.known.push(object);
     for (const field of definition.fields) object.fields.set(field, this.value(depth + 1));
     return object;
   }
