@@ -332,7 +332,7 @@ export class Exchange extends ExchangeBridge {
     const policy = route === null ? null : route.retry;
     const time = turnNow();
     record.firstReplyByte = time;
-    if (policy !== null && policy.byStatus && this.replay.usable && policy.onStatus(head.status, this.attempts, this.idempotent || route!.idempotent) && this.mayRetry()) {
+    if (policy !== null && policy.byStatus && this.replay.usable && policy.onStatus(head.status, this.attempts, this.idempotent || route!.idempotent, head.rpcStatus) && this.mayRetry()) {
       this.countReply(head.status);
       record.endAttempt('', '', time, head.status);
       this.dropUpstream(session!, last);

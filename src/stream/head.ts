@@ -99,6 +99,8 @@ export abstract class Head {
   status = 0;
   /** The protocol's own status of a reply, as in the frame. */
   rawStatus = 0;
+  /** grpc-status of a reply of gRPC that is its head alone, or of its trailers; -1 for none. */
+  rpcStatus = -1;
   /** True for a reply that another reply of the same exchange follows (HTTP 1xx). */
   interim = false;
   /** True when a filter or route changed the head, so that the raw bytes may not be forwarded as they are. */

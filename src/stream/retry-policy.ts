@@ -10,10 +10,12 @@ import { type Reason, type ReasonCode, reasons } from '../core/reason.js';
  * - `gateway-error`: a reply with status 502, 503 or 504.
  * - `5xx`: a reply with a status from 500 to 599.
  * - `status`: a reply with a status of `retry.statuses`; implied by that list.
+ * - `grpc-cancelled`, `grpc-deadline-exceeded`, `grpc-resource-exhausted`, `grpc-internal`, `grpc-unavailable`: a reply of gRPC without
+ *   content whose head has this status. One that comes behind content has been passed on by then.
  * All but the first may repeat work that was done, so they apply only to requests that are idempotent: by definition of their
  * method (HTTP), or because the route says `idempotent: true`, which is the only way for RPC.
  */
-export const retryConditions = ['connect-failure', 'reset', 'try-timeout', 'gateway-error', '5xx', 'status'] as const;
+export const retryConditions = ['connect-failure', 'reset', 'try-timeout', 'gateway-error', '5xx', 'status', 'grpc-cancelled', 'grpc-deadline-exceeded', 'grpc-resource-exhausted', 'grpc-internal', 'grpc-unavailable'] as const;
 export type RetryCondition = (typeof retryConditions)[number];
 
 export const RETRY_CONNECT = 1;
@@ -22,6 +24,13 @@ export const RETRY_TRY_TIMEOUT = 4;
 export const RETRY_GATEWAY = 8;
 export const RETRY_5XX = 16;
 export const RETRY_STATUS = 32;
+/** Some status of gRPC is among the conditions. */
+export const RETRY_GRPC = 64;
+
+/** grpc-status of the conditions that are one. */
+const grpcStatuses: Readonly<Partial<Record<RetryCondition, number>>> = {
+  'grpc-cancelled': 1, 'grpc-deadline-exceeded': 4, 'grpc-resource-exhausted': 8, 'grpc-internal': 13, 'grpc-unavailable': 14,
+};
 
 const bitOf: Readonly<Record<RetryCondition, number>> = {
   'connect-failure': RETRY_CONNECT,
@@ -30,6 +39,11 @@ const bitOf: Readonly<Record<RetryCondition, number>> = {
   'gateway-error': RETRY_GATEWAY,
   '5xx': RETRY_5XX,
   status: RETRY_STATUS,
+  'grpc-cancelled': RETRY_GRPC,
+  'grpc-deadline-exceeded': RETRY_GRPC,
+  'grpc-resource-exhausted': RETRY_GRPC,
+  'grpc-internal': RETRY_GRPC,
+  'grpc-unavailable': RETRY_GRPC,
 };
 
 /** Reasons that `reset` stands for. A reply that was cut is not among them: the client has part of it. */
@@ -54,6 +68,8 @@ export class RetryPolicy {
   /** Whether any status is retried; false spares callers the question on every reply. */
   readonly byStatus: boolean;
   private readonly statuses: Uint8Array;
+  /** By grpc-status; the highest is 16. */
+  private readonly grpc = new Uint8Array(17);
 
   constructor(options: RetryOptions) {
     let conditions = options.statuses.length > 0 ? RETRY_STATUS : 0;
@@ -66,7 +82,11 @@ export class RetryPolicy {
     for (const status of options.statuses) this.statuses[status] = 1;
     if ((conditions & RETRY_GATEWAY) !== 0) this.statuses.fill(1, 502, 505);
     if ((conditions & RETRY_5XX) !== 0) this.statuses.fill(1, 500, 600);
-    this.byStatus = this.statuses.includes(1);
+    for (const name of options.on) {
+      const status = grpcStatuses[name];
+      if (status !== undefined) this.grpc[status] = 1;
+    }
+    this.byStatus = this.statuses.includes(1) || (conditions & RETRY_GRPC) !== 0;
   }
 
   /**
@@ -84,9 +104,9 @@ export class RetryPolicy {
     return (this.conditions & RETRY_RESET) !== 0 && resets.has(code);
   }
 
-  /** Whether a reply with this status is to be dropped and the request made again; see `onFailure`. */
-  onStatus(status: number, tried: number, idempotent: boolean): boolean {
-    return this.byStatus && idempotent && tried < this.attempts && this.statuses[status] === 1;
+  /** Whether a reply with this status is to be dropped and the request made again; see `onFailure`. `grpc`: its grpc-status, -1 for none. */
+  onStatus(status: number, tried: number, idempotent: boolean, grpc = -1): boolean {
+    return this.byStatus && idempotent && tried < this.attempts && (this.statuses[status] === 1 || (grpc >= 0 && this.grpc[grpc] === 1));
   }
 
   /**

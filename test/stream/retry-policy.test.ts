@@ -32,6 +32,18 @@ describe('a retry policy', () => {
     assert.equal(p.onFailure('connect-refused', 1, true), false);
   });
 
+  test('retries by grpc-status where it names one, and by no other', () => {
+    const p = policy(['grpc-unavailable', 'grpc-resource-exhausted']);
+    assert.equal(p.byStatus, true);
+    assert.equal(p.onStatus(503, 1, true, 14), true);
+    assert.equal(p.onStatus(429, 1, true, 8), true);
+    assert.equal(p.onStatus(500, 1, true, 13), false);
+    assert.equal(p.onStatus(503, 1, true), false, 'a status of HTTP is another condition');
+    assert.equal(p.onStatus(503, 1, false, 14), false, 'only what may be repeated');
+    assert.equal(p.onStatus(503, 3, true, 14), false, 'only so often');
+    assert.equal(policy(['gateway-error']).onStatus(503, 1, true, 14), true, 'its HTTP-like status counts as well');
+  });
+
   test('retries the timeout of one try, never that of the whole request', () => {
     const p = policy(['try-timeout']);
     assert.equal(p.onFailure('try-timeout', 1, true), true);

@@ -67,6 +67,7 @@ export class Http2Head extends Head {
     this.interim = meaning.purpose === AS_REPLY && meaning.statusCode < 200;
     // Trailers have a status where they are those of a gRPC call.
     this.status = meaning.purpose === AS_REPLY ? meaning.likeStatus : meaning.purpose === AS_TRAILERS && meaning.grpcStatus >= 0 ? httpOfGrpc(meaning.grpcStatus) : 0;
+    this.rpcStatus = meaning.grpcStatus;
     this.rawStatus = meaning.grpcStatus >= 0 ? meaning.grpcStatus : meaning.statusCode;
   }
 
@@ -335,6 +336,7 @@ export class Http2Head extends Head {
     kept.wholeTimeout = this.wholeTimeout;
     kept.status = this.status;
     kept.rawStatus = this.rawStatus;
+    kept.rpcStatus = this.rpcStatus;
     kept.interim = this.interim;
     kept.refused = this.refused;
     if (this.whole) {
