@@ -2,7 +2,7 @@
 //
 // Prints {"classPath"} or, where there is no JDK, no Maven or no way to the jars, {"skip": why}. Everything lands in node_modules/.cache, so
 // the second call is quick. Sources are folders and files, by default the folder of the pom; Commands.java is compiled with them. There may be none.
-// With SLUICE_INSTALL_PEERS=1, as root on Debian and its like, a missing JDK or Maven is installed by apt-get; nobody else's system is touched.
+// As root on Debian and its like a missing JDK or Maven is installed by apt-get, unless SLUICE_INSTALL_PEERS=0 says not to.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -23,7 +23,7 @@ function tools() {
   const missing = ['javac', 'java', 'mvn'].filter((name) => !run(name, [name === 'mvn' ? '-v' : '-version'], MINUTE).ok);
   if (missing.length === 0) return '';
   const without = `${missing.join(' and ')} not found`;
-  if (process.env.SLUICE_INSTALL_PEERS !== '1' || process.getuid?.() !== 0) return `${without} (SLUICE_INSTALL_PEERS=1 installs them by apt-get, as root)`;
+  if (process.env.SLUICE_INSTALL_PEERS === '0' || process.getuid?.() !== 0) return `${without} (as root they would be installed by apt-get, unless SLUICE_INSTALL_PEERS=0)`;
   const packages = [...(missing.includes('mvn') ? ['maven'] : []), ...(missing.some((name) => name !== 'mvn') ? ['default-jdk-headless'] : [])];
   const install = ['-o', 'DPkg::Lock::Timeout=120', 'install', '-y', '-q', '--no-install-recommends', ...packages];
   process.stderr.write(`${without}: apt-get install ${packages.join(' ')}\n`);
