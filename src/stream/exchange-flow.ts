@@ -30,7 +30,9 @@ export abstract class ExchangeFlow extends ExchangeState {
     const { behind } = up;
     if (!behind && !(up.flow && up.codec.stalled!(this.upId))) {
       up.relieve();
-      if (down.flow && bytes > 0) down.codec.credit!(down.connection, this.downId, bytes);
+      const owed = this.owedDown + bytes;
+      this.owedDown = 0;
+      if (down.flow && owed > 0) down.codec.credit!(down.connection, this.downId, owed);
     } else if (down.flow) {
       this.owedDown += bytes;
       if (behind) up.tell(this as unknown as Exchange);
@@ -127,11 +129,19 @@ export abstract class ExchangeFlow extends ExchangeState {
   /** The exchange leaves its host's connection; nothing of it may stay paused. */
   protected flowEnds(session: Session): void {
     this.owedUp = 0;
-    this.owedDown = 0;
+    // What the client is owed stays: its content is sent again to another host.
     this.resumeDown();
     if (!this.pausedUp) return;
     this.pausedUp = false;
     if (!session.closed) session.connection.resume(PAUSE_PEER);
+  }
+
+  override clear(): void {
+    super.clear();
+    this.owedDown = 0;
+    this.owedUp = 0;
+    this.pausedDown = false;
+    this.pausedUp = false;
   }
 
   /** The client is behind: its reply waits on the host's connection, which a shared one may do only after its quarantine. */

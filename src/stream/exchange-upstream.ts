@@ -138,7 +138,10 @@ export abstract class ExchangeUpstream extends ExchangeFlow {
     const { codec, connection } = session;
     const last = this.requestDone && this.body === null && this.trailers === null && trailers === null;
     codec.encodeRequest(connection, head, this.upId, last && replay.length === 0);
-    if (replay.length > 0) codec.encodeData(connection, this.upId, replay.buf!, 0, replay.length, last);
+    if (replay.length > 0) {
+      codec.encodeData(connection, this.upId, replay.buf!, 0, replay.length, last);
+      this.requestMoved(0);
+    }
     if (trailers !== null) codec.encodeTrailers(connection, this.upId, trailers);
     else if (!last) this.sendRest();
   }

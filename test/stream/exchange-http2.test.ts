@@ -456,6 +456,22 @@ describe('flow from side to side', () => {
     assert.deepEqual(w.l.levels(), { ...NONE, connections: 1 });
   });
 
+  test('a refused upload that waited for its host\'s window goes on elsewhere: the client is granted what it is owed', () => {
+    const w = new World({ protocol: new Http2({ ...defaultLimits, streamWindow: 16_384 }), hosts: 2 });
+    const c = w.client();
+    c.send(post(1));
+    w.host(0, [4, 0]).news();
+    c.send(data(1, Buffer.alloc(16_000, 120)));
+    assert.deepEqual(c.news().filter((line) => line.startsWith('WINDOW_UPDATE 1 ')), []);
+    w.host(0).send(reset(1, 7));
+    w.host(1).news();
+    assert.equal(w.host(1).reader.content(1).length, 16_000);
+    assert.deepEqual(c.news().filter((line) => line.startsWith('WINDOW_UPDATE 1 ')), ['WINDOW_UPDATE 1 16000']);
+    c.send(data(1, 'rest', { end: true }));
+    w.host(1).send(headers(1, OK, { end: true }));
+    assert.match(c.news().at(-1)!, /^HEADERS 1 end :status=200/);
+  });
+
   test('a client that goes while its stream is stalled leaves nothing, on either side', () => {
     for (const how of ['resets', 'closes'] as const) {
       for (const way of ['reply', 'request'] as const) {
