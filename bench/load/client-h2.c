@@ -9,6 +9,7 @@
 struct call {
   uint32_t stream;
   uint32_t bytes; /* of content so far */
+  uint32_t length; /* gRPC: what the prefix of the message says */
   bool ok;        /* :status 200, and content that is right so far */
 };
 
@@ -74,12 +75,13 @@ static void request(struct conn *c, unsigned slot) {
   bytes_append(&c->out, message.data, message.end);
 }
 
-/* The backend's content is the alphabet over and over; of a gRPC message behind its prefix, whose length counts when all is there. */
+/* The backend's content is the alphabet over and over; of a gRPC message behind its prefix. */
 static bool content_right(struct call *call, const uint8_t *b, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
     uint32_t at = call->bytes + i;
     if (grpc && at < GRPC_PREFIX) {
-      if (at < 3 && b[i] != 0) return false;
+      if (at == 0 && b[i] != 0) return false;
+      if (at > 0) call->length = call->length << 8 | b[i];
       continue;
     }
     if (b[i] != (uint8_t)('a' + (grpc ? at - GRPC_PREFIX : at) % 26)) return false;
@@ -128,6 +130,7 @@ static long reply(struct conn *c, const uint8_t *b, size_t n, struct reply *r) {
     return -1;
   }
   if (!end) return whole;
+  if (grpc && call->bytes != call->length + GRPC_PREFIX) call->ok = false;
   call->stream = 0;
   r->slot = (int)slot;
   r->refused = !call->ok && call->bytes == 0;

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { type LoadReport, runLoad, startBackend, startLoad } from '../../bench/load/tools.js';
+import { frame, headers } from '../support/http2.js';
 
 const skip = spawnSync(process.env['CC'] ?? 'gcc', ['--version']).status === 0 ? false : 'no C compiler';
 
@@ -46,6 +47,10 @@ for (const [kind, args] of [
   ['dubbo', ['dubbo', '--connections', '8', '--outstanding', '16']],
   ['dubbo', ['dubbo', '--connections', '2', '--outstanding', '2', '--size', '1000']],
   ['dubbo', ['dubbo', '--connections', '2', '--size', '20']],
+  ['h2', ['h2', '--connections', '8', '--outstanding', '16']],
+  ['h2', ['h2', '--connections', '2', '--path', '/some/where']],
+  ['grpc', ['grpc', '--connections', '8', '--outstanding', '16', '--size', '100']],
+  ['grpc', ['grpc', '--connections', '2', '--size', '1000']],
   ['echo', ['echo', '--connections', '8', '--size', '100']],
   ['source', ['bulk', '--connections', '2']],
   ['sink', ['bulk', '--connections', '2', '--up']],
@@ -131,6 +136,61 @@ test('Bolt: a body of another connection is a mismatch', { skip }, async () => {
 test('Bolt: an error status is counted', { skip }, async () => {
   const report = await bolt((reply) => reply.writeUInt16BE(7, 10));
   assert.ok(report.error_kinds['status']! > 0);
+});
+
+/** Answers each HEADERS frame with what `make` gives for its stream. */
+function http2(mode: 'h2' | 'grpc', make: (stream: number) => Buffer): Promise<LoadReport> {
+  const rest = new Map<Socket, Buffer>();
+  return against((socket, chunk) => {
+    const before = rest.get(socket);
+    if (before === undefined) socket.write(frame(4, 0, 0));
+    let bytes = before === undefined ? chunk.subarray(24) : Buffer.concat([before, chunk]);
+    while (bytes.length >= 9 && bytes.length >= 9 + bytes.readUIntBE(0, 3)) {
+      if (bytes[3] === 1) socket.write(make(bytes.readUInt32BE(5)));
+      bytes = bytes.subarray(9 + bytes.readUIntBE(0, 3));
+    }
+    rest.set(socket, bytes);
+  }, [mode, '--size', '10']);
+}
+
+const OK = Buffer.from([0x88]);
+const message = (text: string, length = text.length): Buffer => Buffer.concat([Buffer.from([0, 0, 0, 0, length]), Buffer.from(text)]);
+const trailers = headers(1, [['grpc-status', '0']]).subarray(9);
+const call = (stream: number, content: Buffer): Buffer => Buffer.concat([frame(1, 4, stream, OK), frame(0, 0, stream, content), frame(1, 5, stream, trailers)]);
+
+test('HTTP/2 and gRPC: the replies this test makes are right when nothing is wrong with them', { skip }, async () => {
+  for (const report of [await http2('h2', (stream) => Buffer.concat([frame(1, 4, stream, OK), frame(0, 1, stream, 'abcdefghijklmnopqrstuvwxyzab')])), await http2('grpc', (stream) => call(stream, message('abcdef')))]) {
+    assert.equal(report.errors, 0, JSON.stringify(report.error_kinds));
+    assert.ok(report.requests! > 0);
+  }
+});
+
+test('HTTP/2: another status, a reset, a go-away, wrong or no content are counted', { skip }, async () => {
+  const wrong: readonly (readonly [kind: string, make: (stream: number) => Buffer])[] = [
+    ['mismatch', (stream) => Buffer.concat([frame(1, 4, stream, OK), frame(0, 1, stream, 'abcX')])],
+    ['mismatch', (stream) => frame(1, 5, stream, OK)],
+    ['mismatch', (stream) => Buffer.concat([frame(1, 4, stream, Buffer.from([0x8d])), frame(0, 1, stream, 'abc')])],
+    ['mismatch', (stream) => frame(3, 0, stream, Buffer.from([0, 0, 0, 8]))],
+    ['mismatch', () => frame(7, 0, 0, Buffer.alloc(8))],
+    ['mismatch', (stream) => Buffer.concat([frame(1, 4, stream + 2, OK), frame(0, 1, stream + 2, 'abc')])],
+  ];
+  for (const [kind, make] of wrong) {
+    const report = await http2('h2', make);
+    assert.ok(report.error_kinds[kind]! > 0, JSON.stringify(report.error_kinds));
+  }
+});
+
+test('gRPC: a call without trailers, with trailers only, or with wrong content is counted', { skip }, async () => {
+  const wrong: readonly ((stream: number) => Buffer)[] = [
+    (stream) => Buffer.concat([frame(1, 4, stream, OK), frame(0, 1, stream, message('abc'))]),
+    (stream) => frame(1, 5, stream, Buffer.concat([OK, trailers])),
+    (stream) => call(stream, message('abX')),
+    (stream) => call(stream, message('abcdef', 5)),
+  ];
+  for (const make of wrong) {
+    const report = await http2('grpc', make);
+    assert.ok(report.error_kinds['mismatch']! > 0, JSON.stringify(report.error_kinds));
+  }
 });
 
 /** The reply to a call with one argument of 100 bytes: itself, and no attachments. */
