@@ -8,6 +8,7 @@ import { manifest as udpProxy } from './filters/network/udp_proxy/manifest.js';
 import { manifest as grpcJson } from './filters/stream/grpc_json/manifest.js';
 import { manifest as grpcWeb } from './filters/stream/grpc_web/manifest.js';
 import { manifest as httpBolt } from './filters/stream/http_bolt/manifest.js';
+import { manifest as httpDubbo } from './filters/stream/http_dubbo/manifest.js';
 import { manifest as echo } from './filters/terminal/echo/manifest.js';
 import { manifest as leastRequest } from './network/upstream/balancer/least_request/manifest.js';
 import { manifest as random } from './network/upstream/balancer/random/manifest.js';
@@ -26,5 +27,5 @@ import { manifest as tars } from './stream/protocol/tars/manifest.js';
 import { manifest as thrift } from './stream/protocol/thrift/manifest.js';
 
 export const catalog = [
-  proxyProtocol, tlsInspector, connectionLimit, ipAccess, tcpProxy, udpProxy, grpcJson, grpcWeb, httpBolt, echo, leastRequest, random, roundRobin, weighted, dns, file, memory, staticHosts, bolt, dubbo, dubboThrift, http1, http2, tars, thrift,
+  proxyProtocol, tlsInspector, connectionLimit, ipAccess, tcpProxy, udpProxy, grpcJson, grpcWeb, httpBolt, httpDubbo, echo, leastRequest, random, roundRobin, weighted, dns, file, memory, staticHosts, bolt, dubbo, dubboThrift, http1, http2, tars, thrift,
 ];

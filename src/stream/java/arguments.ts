@@ -35,9 +35,10 @@ const isMap = (value: Json): value is JsonObject => value instanceof Map;
 
 /**
  * What a body asks for: a list of the arguments, or `{"types": [...], "args": [...]}`, or nothing at all for none. Types in the body go
- * before those that are known of the method. JsonFault: the body is something else, or not as many arguments as parameters.
+ * before those that are known of the method; of classes that are neither the JDK's plain ones nor `allowed` they may not be. JsonFault:
+ * the body is something else, or not as many arguments as parameters.
  */
-export function callOf(body: Json | undefined, known: readonly string[] | undefined): Call {
+export function callOf(body: Json | undefined, known: readonly string[] | undefined, allowed: readonly string[]): Call {
   let types: readonly string[] | null = known ?? null;
   let args: readonly Json[] = [];
   if (body !== undefined) {
@@ -49,7 +50,7 @@ export function callOf(body: Json | undefined, known: readonly string[] | undefi
       if (!Array.isArray(given)) bad('args', 'is no list');
       args = given as readonly Json[];
       const said = body.get('types');
-      if (said !== undefined && said !== null) types = typesOf(said);
+      if (said !== undefined && said !== null) types = typesOf(said, allowed);
     } else {
       bad('the body', 'is neither a list of arguments nor an object with "args" and "types"');
     }
@@ -66,9 +67,20 @@ export function isJavaType(text: string): boolean {
   return text.length <= LONGEST_TYPE && TYPE.test(text);
 }
 
-function typesOf(said: Json): readonly string[] {
+function typesOf(said: Json, allowed: readonly string[]): readonly string[] {
   if (!Array.isArray(said)) return bad('types', 'is no list');
-  return (said as readonly Json[]).map((type, i) => (typeof type === 'string' && isJavaType(type) ? type : bad(`types[${i}]`, 'is no Java type')));
+  return (said as readonly Json[]).map((type, i) => {
+    if (typeof type !== 'string' || !isJavaType(type)) return bad(`types[${i}]`, 'is no Java type');
+    for (const name of type.split(/[<>?,\s[\]]+/)) if (name !== '' && name !== 'extends' && name !== 'super') checkClass(name, allowed, `types[${i}]`);
+    return type;
+  });
+}
+
+/** Clients name classes only where they may: what readers make of any class there is can be used against them. */
+function checkClass(name: string, allowed: readonly string[], where: string): void {
+  if (primitives.has(name) || plain.has(name) || lists.has(name) || maps.has(name) || Object.hasOwn(whole, name) || Object.hasOwn(typedLists, name)) return;
+  for (const one of allowed) if (one === name || (one.endsWith('.*') && name.startsWith(one.slice(0, -1)))) return;
+  bad(where, `names the class ${name.slice(0, 100)}, which requests may not name (\`allowed_classes\`)`);
 }
 
 /** The type without its parameters: what a method is known by. */
@@ -99,12 +111,17 @@ const maps = new Set(['java.util.Map', 'java.util.HashMap']);
 /** Collections that readers make of a list with this type. */
 const typedLists: Readonly<Record<string, string>> = { 'java.util.Set': 'java.util.HashSet', 'java.util.HashSet': 'java.util.HashSet', 'java.util.LinkedList': 'java.util.LinkedList', 'java.util.LinkedHashSet': 'java.util.LinkedHashSet', 'java.util.TreeSet': 'java.util.TreeSet' };
 
+/** Further classes of which anybody may name objects: texts, numbers and times. */
+const plain = new Set(['java.lang.Object', 'java.lang.Boolean', 'java.lang.Float', 'java.lang.Double', 'java.lang.Character', 'java.lang.String', 'java.lang.CharSequence', 'java.util.Date', 'java.math.BigDecimal', 'java.math.BigInteger']);
+
 /** Hessian's own names of arrays of these. */
 const arrays: Readonly<Record<string, string>> = { 'java.lang.String': '[string', 'java.lang.Object': '[object', 'java.util.Date': '[date' };
 
 export interface Style {
-  /** Objects of classes carry their class; else they are maps, which a generic server makes objects of. */
+  /** Objects of classes carry their class; else they are maps with it under `class`, which a generic server makes objects of. */
   readonly classes: boolean;
+  /** Classes that values may name, or packages as `com.example.*`. */
+  readonly allowed: readonly string[];
 }
 
 /** Writes `value` as the Java type `type`; '' or java.lang.Object: as what it looks like. `where` names it in a JsonFault, e.g. "args[0]". */
@@ -173,7 +190,7 @@ export function writeAs(w: JavaWriter, value: Json, type: string, where: string,
     writeMap(w, value, '', inner[1] ?? '', where, style);
     return;
   }
-  if (isMap(value)) writeMap(w, value, style.classes ? raw : '', '', where, style);
+  if (isMap(value)) writeMap(w, value, raw, '', where, style);
   else writeInferred(w, value, where, style);
 }
 
@@ -260,13 +277,22 @@ function writeList(w: JavaWriter, items: readonly Json[], type: string, of: stri
 }
 
 function writeMap(w: JavaWriter, object: JsonObject, type: string, of: string, where: string, style: Style): void {
-  // "$class" says what else than a map an object is.
-  const said = object.get('$class');
-  const named = style.classes && typeof said === 'string' && isJavaType(said);
-  w.map(named ? (said as string) : type);
+  // "$class" says what else than a map an object is, and what generic servers are told by "class" is the same.
+  let named = type;
+  for (const key of style.classes ? ['$class'] : ['$class', 'class']) {
+    const said = object.get(key);
+    if (typeof said !== 'string' || (key === '$class' && !isJavaType(said))) continue;
+    checkClass(said, style.allowed, where);
+    named = said;
+  }
+  w.map(style.classes ? named : '');
   for (const [name, value] of object) {
-    if (named && name === '$class') continue;
-    w.string(name);
+    if (name === '$class' && named !== type) {
+      if (style.classes) continue;
+      w.string('class');
+    } else {
+      w.string(name);
+    }
     writeAs(w, value, of, `${where}.${name.slice(0, 40)}`, style);
   }
   w.endMap();

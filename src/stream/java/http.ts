@@ -18,6 +18,8 @@ export interface Target {
   readonly method: string;
   /** Java types of the parameters, by `method` or `service.method`. */
   readonly types: Readonly<Record<string, readonly string[]>>;
+  /** Classes that requests may name, or packages as `com.example.*`. */
+  readonly allowed_classes: readonly string[];
 }
 
 export interface NamedCall extends Call {
@@ -39,7 +41,7 @@ export function readCall(exchange: Exchange, head: Head, body: Uint8Array, targe
   try {
     const { service, method } = namesOf(head.get(PATH) ?? '/', target);
     const known = target.types[`${service.replace(/:.*/, '')}.${method}`] ?? target.types[method];
-    const call = callOf(isBlank(body) ? undefined : parseJson(body), known);
+    const call = callOf(isBlank(body) ? undefined : parseJson(body), known, target.allowed_classes);
     return { service, method, types: call.types, args: call.args };
   } catch (error) {
     if (!(error instanceof JsonFault)) throw error;

@@ -20,6 +20,7 @@ const NUMBER = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y;
 /** More digits than any number of Java needs; the time to read them grows by their square. */
 const MAX_DIGITS = 400;
 /** Up to the next character of a string that means something. */
+// oxlint-disable-next-line no-control-regex -- which JSON forbids there
 const PLAIN = /[^"\\\u0000-\u001f]*/y;
 const escapes: Readonly<Record<string, string>> = { '"': '"', '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -22,5 +22,6 @@ export const targetShape = {
   prefix: option(prefix(), { default: '/', doc: 'What comes before the names in the path: PREFIX SERVICE/METHOD. Default "/".' }),
   service: option(named(/^[\w$]+(?:[.-][\w$]+)*(?::[\w.-]+){0,2}$/, 'the name of a service, such as com.example.Hello'), { default: '', doc: 'Service that is called; the path then names the method only. Default: the path names it.' }),
   method: option(named(/^[A-Za-z_]\w*$/, 'the name of a method'), { default: '', doc: 'Method that is called. Default: the path names it.' }),
+  allowed_classes: option(z.array(named(/^[\w$]+(?:\.[\w$]+)*(?:\.\*)?$/, 'a class, or a package as com.example.*')), { default: [], doc: 'Classes that requests may name, in `types` and by "$class", beside the plain ones of the JDK; or packages, as com.example.*. Default none: who may name any class can harm servers.' }),
   types: option(z.record(z.string(), z.array(javaType())), { default: {}, doc: 'Types of the parameters, for each method by METHOD or by SERVICE.METHOD. A request may say them itself (`types` beside `args`).' }),
 };

@@ -12,6 +12,7 @@ export interface HttpBoltConfig {
   readonly service: string;
   readonly method: string;
   readonly types: Readonly<Record<string, readonly string[]>>;
+  readonly allowed_classes: readonly string[];
   readonly version: string;
   readonly headers: readonly string[];
   readonly classes: boolean;

@@ -17,6 +17,8 @@ import { requestFrame } from './frame.js';
 
 /** Headers whose names begin so go along in the header map without it. */
 const CARRIED = 'bolt-header-';
+/** What servers read themselves is not for clients to say. */
+const RESERVED = /^(?:service|type|generic|sofa_head_.*)$/;
 const reason = headerName(REASON_HEADER);
 const errorHeader = headerName('sofa_head_response_error');
 
@@ -38,7 +40,7 @@ export class JsonToBolt implements Bridge {
     const service = call.service.includes(':') || config.version === '' ? call.service : `${call.service}:${config.version}`;
     let content: Buffer;
     try {
-      content = sofaRequest(service, call);
+      content = sofaRequest(service, call, config.allowed_classes);
     } catch (error) {
       if (!(error instanceof JsonFault)) throw error;
       exchange.fail('bad-request', { detail: error.message });
@@ -47,7 +49,7 @@ export class JsonToBolt implements Bridge {
     const headers: [string, string][] = [['service', service], ['sofa_head_target_service', service], ['sofa_head_method_name', call.method]];
     head.each((name, value) => {
       const lower = name.toLowerCase();
-      if (lower.startsWith(CARRIED)) headers.push([lower.slice(CARRIED.length), value]);
+      if (lower.startsWith(CARRIED) && !RESERVED.test(lower.slice(CARRIED.length))) headers.push([lower.slice(CARRIED.length), value]);
       else if (config.headers.some((one) => one.toLowerCase() === lower)) headers.push([lower, value]);
     });
     return requestFrame(exchange, head, config, CODEC_HESSIAN2, CLASS_REQUEST, headers, content);
@@ -90,7 +92,7 @@ function exception({ className, fields }: { readonly className: string; readonly
 }
 
 /** The content of a request as a SOFARPC client sends it; JsonFault where an argument is not of its type. */
-function sofaRequest(service: string, { method, types, args }: NamedCall): Buffer {
+function sofaRequest(service: string, { method, types, args }: NamedCall, allowed: readonly string[]): Buffer {
   const known = types ?? args.map(inferredType);
   const object = new HessianWriter(DRAFT)
     .object(CLASS_REQUEST, ['targetAppName', 'methodName', 'targetServiceUniqueName', 'requestProps', 'methodArgSigs'])
@@ -102,6 +104,6 @@ function sofaRequest(service: string, { method, types, args }: NamedCall): Buffe
   values.list('[string', known.length);
   for (const type of known) values.string(rawType(type));
   values.endList();
-  for (const [i, arg] of args.entries()) writeAs(values, arg, known[i]!, `args[${i}]`, { classes: true });
+  for (const [i, arg] of args.entries()) writeAs(values, arg, known[i]!, `args[${i}]`, { classes: true, allowed });
   return object.raw(values.take()).take();
 }

@@ -1,4 +1,4 @@
-// A Dubbo server: `DubboServer PORT NAME SERVICES [SERIALIZATION]`, where SERVICES is "Greeter/group/version" or "Clock//", joined by commas.
+// A Dubbo server: `DubboServer PORT NAME SERVICES [SERIALIZATION]`, where SERVICES is "Greeter/group/version", "Clock//" or "Shop//", joined by commas.
 package com.example;
 
 import java.util.List;
@@ -88,6 +88,58 @@ public final class DubboServer {
     }
   }
 
+  private static final class ShopOf implements Shop {
+    @Override
+    public Guest guest(String name, int age) {
+      Guest guest = new Guest(name, age);
+      guest.picture = new byte[] {1, 2, 3};
+      return guest;
+    }
+
+    @Override
+    public Guest older(Guest guest, int years) {
+      guest.age += years;
+      return guest;
+    }
+
+    @Override
+    public Guest loop(String name) {
+      Guest guest = new Guest(name, 1);
+      guest.friends.add(guest);
+      return guest;
+    }
+
+    @Override
+    public Object same(Object value) {
+      return value;
+    }
+
+    @Override
+    public String count(int number) {
+      return "int " + number;
+    }
+
+    @Override
+    public String count(String text) {
+      return "text " + text;
+    }
+
+    @Override
+    public long sum(List<Long> numbers) {
+      long sum = 0;
+      for (long number : numbers) sum += number;
+      return sum;
+    }
+
+    @Override
+    public String[] names(Map<String, Guest> guests) {
+      return guests.values().stream().map(guest -> guest.name + " " + guest.age + " " + guest.mood).sorted().toArray(String[]::new);
+    }
+
+    @Override
+    public void nothing() {}
+  }
+
   private static <T> void export(ApplicationConfig application, ProtocolConfig protocol, Class<T> type, T service, String group, String version) {
     ServiceConfig<T> config = new ServiceConfig<>();
     config.setApplication(application);
@@ -110,6 +162,7 @@ public final class DubboServer {
       String[] parts = service.split("/", -1);
       String name = args[1] + " " + parts[1] + "/" + parts[2];
       if (parts[0].equals("Clock")) export(application, protocol, Clock.class, new ClockOf(name), parts[1], parts[2]);
+      else if (parts[0].equals("Shop")) export(application, protocol, Shop.class, new ShopOf(), parts[1], parts[2]);
       else export(application, protocol, Greeter.class, new GreeterOf(name), parts[1], parts[2]);
     }
     Commands.ready();
