@@ -4,12 +4,16 @@ import { Gather } from './body.js';
 import type { Bridge } from './bridge.js';
 import { ExchangeTerminal } from './exchange-terminal.js';
 import type { Exchange } from './exchange.js';
-import type { Head } from './head.js';
+import { headerName, type Head } from './head.js';
+import { ListHead } from './list-head.js';
 import { CLUSTER, DONE, REPLY } from './phases.js';
 import type { LocalReply } from './protocol.js';
 import type { Session } from './session.js';
 
 const EMPTY = Buffer.alloc(0);
+const EXPECT = headerName('expect');
+const GO_ON = new ListHead([], 100);
+GO_ON.interim = true;
 
 export abstract class ExchangeBridge extends ExchangeTerminal {
   /** Set by a filter in its `onRoute`. */
@@ -49,6 +53,7 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
   protected bridgeRequest(bridge: Bridge): boolean {
     if (this.bridged) return true;
     if (!this.requestDone) {
+      this.askForRest();
       this.keepRequest();
       return false;
     }
@@ -74,10 +79,15 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
     this.requestKept = true;
     // It is whole, however it came.
     this.sharing = made.sharing;
-    // It is whole, however it came.
-    this.sharing = made.sharing;
     this.trailers = null;
     return true;
+  }
+
+  /** A client that waits for a word before it sends its content gets it here: no host will hear of it before it is whole. */
+  private askForRest(): void {
+    const { down } = this;
+    if (this.requestKept || this.body !== null || down.closed || this.requestHead!.get(EXPECT)?.toLowerCase() !== '100-continue') return;
+    down.codec.encodeReply(down.connection, GO_ON, this.downId, false);
   }
 
   /** Takes the head of a host's reply; what follows comes to `bridgeData` and `bridgeEnd`. */

@@ -148,7 +148,7 @@ clusters:
 
   for (const [what, method, path, body, message] of [
     ['no JSON', 'POST', '/v1/items', '{"name": ', /the content is no JSON: /],
-    ['a list in place of an object', 'POST', '/v1/items', '[]', /an object was expected, not \[\]/],
+    ['a list in place of an object', 'POST', '/v1/items', '[]', /an object was expected, not a list/],
     ['a field that does not fit', 'POST', '/v1/items', '{"parts": [{}, {"inner": {"count": 1.5}}]}', /parts\[1\]\.inner\.count: a whole number was expected, not 1\.5/],
     ['a field that is not there', 'POST', '/v1/items', '{"parts": [{"nme": 1}]}', /parts\[0\]\.nme: Part has no such field/],
     ['two fields of a oneof', 'POST', '/v1/items', '{"person": "a", "shop": {}}', /shop: another field of the same oneof is given/],
@@ -167,6 +167,17 @@ clusters:
       assert.match(String(json['message']), message);
     });
   }
+
+  await t.test('a client that waits for a word before it sends its content gets it', async () => {
+    const sent = request({ port: near, host: '127.0.0.1', method: 'POST', path: '/v1/items', headers: { expect: '100-continue', 'content-type': 'application/json' } });
+    sent.flushHeaders();
+    await once(sent, 'continue');
+    sent.end('{"name": "asked"}');
+    const [reply] = (await once(sent, 'response')) as [IncomingMessage];
+    let text = '';
+    for await (const piece of reply) text += String(piece);
+    assert.deepEqual([reply.statusCode, JSON.parse(text)], [200, { name: 'asked' }]);
+  });
 
   await t.test('failures on the way: no host, no gRPC, too much', async () => {
     const gone = await call('GET', '/v1/item/x', undefined, { 'x-to': 'dead' });

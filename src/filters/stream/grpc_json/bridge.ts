@@ -15,9 +15,12 @@ import type { Binding, Transcoder } from './transcoder.js';
 
 const DETAILS = headerName('grpc-status-details-bin');
 const CONTENT_TYPE = headerName('content-type');
+const CONTENT_ENCODING = headerName('content-encoding');
 const JSON_TYPE = 'application/json';
 const LINES_TYPE = 'application/x-ndjson';
 const EMPTY = Buffer.alloc(0);
+
+const CUT_MESSAGE: CallStatus = { code: 13, message: 'the host ended the call inside a message' };
 
 export interface JsonCall {
   readonly transcoder: Transcoder;
@@ -38,6 +41,8 @@ export class JsonBridge implements Bridge {
   private reader: MessageReader | null = null;
   /** Messages of a streamed reply so far. */
   private count = 0;
+  /** What was made of messages before one that ended the reply. */
+  private before = '';
 
   constructor(exchange: Exchange, call: JsonCall) {
     this.call = call;
@@ -49,6 +54,8 @@ export class JsonBridge implements Bridge {
     const { binding, segments, query } = this.call;
     let content: Buffer;
     try {
+      const coding = head.get(CONTENT_ENCODING);
+      if (coding !== undefined && coding !== 'identity') throw new Misfit(`the content is in the coding ${coding}, which is not taken`);
       const json = body.length === 0 ? undefined : parsed(body, binding.requestStream && head.get(CONTENT_TYPE)?.startsWith(LINES_TYPE) === true);
       content = Buffer.concat(binding.messages(segments, query, json).map(framed));
     } catch (error) {
@@ -74,11 +81,14 @@ export class JsonBridge implements Bridge {
         text += this.element(this.call.binding.json(message));
       });
     } catch (error) {
+      this.before = text;
       badReply(exchange, `a message that is no ${this.call.binding.output.type.name}: ${String((error as Error).message)}`);
       return EMPTY;
     }
-    if (reader.problem !== '') this.badFrame(exchange, reader.problem);
-    return Buffer.from(text);
+    if (reader.problem === '') return Buffer.from(text);
+    this.before = text;
+    this.badFrame(exchange, reader.problem);
+    return EMPTY;
   }
 
   /** One more element of a streamed reply, with what parts it from the one before. */
@@ -88,7 +98,8 @@ export class JsonBridge implements Bridge {
   }
 
   end(exchange: Exchange, trailers: Head | null): Uint8Array {
-    const status = statusOf(trailers) ?? NO_STATUS;
+    const named = statusOf(trailers) ?? NO_STATUS;
+    const status = named.code === GRPC_OK && !this.reader!.complete ? CUT_MESSAGE : named;
     noteStatus(exchange, status);
     return this.close(status, trailers);
   }
@@ -101,7 +112,7 @@ export class JsonBridge implements Bridge {
   }
 
   cut(_exchange: Exchange, code: ReasonCode, context: ReasonContext): Uint8Array {
-    return this.close(statusOfFailure(code, context), null);
+    return Buffer.concat([Buffer.from(this.before), this.close(statusOfFailure(code, context), null)]);
   }
 
   reply(exchange: Exchange, head: Head, body: Uint8Array, trailers: Head | null): Head {

@@ -14,10 +14,12 @@ export class Misfit extends Error {
   }
 }
 
-/** A value as it is shown to who sent it. */
+/** A value as it is shown to who sent it: never more than a few words, however much was sent. */
 export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  if (Array.isArray(value)) return 'a list';
+  if (value !== null && typeof value === 'object') return 'an object';
+  if (typeof value !== 'string') return String(value);
+  return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
 }
 
 export function misfit(expected: string, value: unknown): Misfit {
