@@ -419,6 +419,24 @@ describe('started by a process of its own', () => {
     await finish(one, /^sluice_cluster_requests_total\{cluster="services"\} 2$/m);
   });
 
+  test('grpc-json.yaml leads requests with JSON to a gRPC host', async () => {
+    const [port, admin] = (await freePorts(2)) as [number, number];
+    const file = join(folder, 'grpc-json-echo.yaml');
+    writeFileSync(file, `admin: 127.0.0.1:${admin}\nlisteners: [{name: e, address: "127.0.0.1:${port}", protocol: http2, routes: e}]\nroutes: [{name: e, routes: [{terminal: echo}]}]\naccess_log: false\n`);
+    const echo = new Process(['start', '-c', file, '--workers', '1']);
+    started.push(echo);
+    await echo.until('errors', /admin +http/);
+    const one = await begin('grpc-json.yaml', { UPSTREAM: `127.0.0.1:${port}` });
+    const greeting = { name: 'Ann', times: 2 };
+    assert.deepEqual(JSON.parse((await http(one.port, '/v1/greet/Ann?times=2')).text), greeting);
+    assert.deepEqual(JSON.parse((await http(one.port, '/v1/greet', { method: 'POST', body: JSON.stringify(greeting) })).text), greeting);
+    const wrong = await http(one.port, '/v1/greet', { method: 'POST', body: '{"times": "often"}' });
+    assert.equal(wrong.status, 400);
+    assert.match(wrong.text, /times: a whole number was expected, not \\"often\\"/);
+    assert.deepEqual([(await http(one.port, '/v1/other')).text, (await http(one.port, '/')).status], ['no such page\n', 404]);
+    await finish(one, /^sluice_cluster_requests_total\{cluster="services"\} 2$/m);
+  });
+
   test('mesh.yaml leads calls of a service that was subscribed to the application that published it', async () => {
     const [app, admin, mesh, inbound] = (await freePorts(4)) as [number, number, number, number];
     const file = join(folder, 'mesh-app.yaml');
