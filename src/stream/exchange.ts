@@ -237,7 +237,7 @@ export class Exchange extends ExchangeBridge {
     const spoken = this.bridge === null ? '' : this.bridge.protocol;
     const pools = spoken === '' ? this.listener.poolsOf(cluster, this.down.protocol) : this.listener.poolsNamed(cluster, spoken);
     if (pools === null) {
-      this.fail('no-bridge', { from: spoken === '' ? this.down.protocol.name : spoken, cluster: cluster.name, to: cluster.config.protocol });
+      this.fail('no-bridge', { from: spoken === '' ? this.down.protocol.name : spoken, cluster: cluster.name, to: cluster.config.protocol || this.down.protocol.name });
       return false;
     }
     this.pools = pools;

@@ -14,7 +14,7 @@ type Json = Record<string, unknown>;
 
 test('HTTP with JSON to gRPC', { timeout: 120_000 }, async (t) => {
   const shop = await serveShop(t);
-  const [near, near2, dead] = (await freePorts(3)) as [number, number, number];
+  const [near, near2, near3, dead] = (await freePorts(4)) as [number, number, number, number];
   const plain = createServer((asked, reply) => void reply.writeHead(asked.url === '/v1/items/html' ? 503 : 200, { 'content-type': 'text/html' }).end(`plain ${asked.method} ${asked.url}`));
   plain.listen(0, '127.0.0.1');
   await once(plain, 'listening');
@@ -26,7 +26,13 @@ test('HTTP with JSON to gRPC', { timeout: 120_000 }, async (t) => {
 listeners:
   - {name: h1, address: "127.0.0.1:${near}", protocol: http1, routes: main, stream_filters: [grpc_json], access_log: {format: text}}
   - {name: h2, address: "127.0.0.1:${near2}", protocol: http2, routes: main, stream_filters: [grpc_json]}
+  - {name: all, address: "127.0.0.1:${near3}", protocol: http1, routes: all, stream_filters: [{type: grpc_json, descriptor: ${set}, services: [shop.v1.Shop]}]}
 routes:
+  - name: all
+    routes:
+      - {match: {prefix: /off}, prefix_rewrite: /v1, cluster: html, filters: {grpc_json: {enabled: false}}}
+      - {match: {header.x-to: plain}, cluster: shop1}
+      - {match: {prefix: /v1}, cluster: shop}
   - name: main
     routes:
       - {match: {prefix: /v1/, header.x-to: dead}, cluster: dead, filters: {grpc_json: {descriptor: ${set}}}}
@@ -39,6 +45,7 @@ routes:
       - {name: rest, match: {prefix: /}, cluster: html}
 clusters:
   - {name: shop, protocol: http2, hosts: "127.0.0.1:${shop.port}"}
+  - {name: shop1, hosts: "127.0.0.1:${shop.port}"}
   - {name: dead, protocol: http2, hosts: "127.0.0.1:${dead}"}
   - {name: html, protocol: http1, hosts: "127.0.0.1:${html}"}
   - {name: html2, protocol: http2, hosts: "127.0.0.1:${html}"}
@@ -197,6 +204,15 @@ clusters:
     const none = await call('GET', '/v1/elsewhere', undefined, { 'x-to': 'strict' });
     assert.deepEqual([none.status, none.headers.get('x-sluice-reason')], [404, 'no-route']);
     assert.equal((await call('GET', '/v1/items/x', undefined, { 'x-to': 'strict' })).status, 404, 'a rule for DELETE only');
+  });
+
+  await t.test('options of the listener hold where a route has none', async () => {
+    const get = async (path: string, to = ''): Promise<string> => (await fetch(`http://127.0.0.1:${near3}${path}`, { headers: { 'x-to': to } })).text();
+    assert.equal((JSON.parse(await get('/v1/item/x')) as Json)['name'], 'x');
+    assert.equal(await get('/off/item/x'), 'plain GET /v1/item/x');
+    // A cluster that does not say that it speaks HTTP/2.
+    assert.match(String((JSON.parse(await get('/v1/item/x', 'plain')) as Json)['message']), /protocol http2 of the listener cannot be carried to cluster shop1, which speaks http1/);
+    assert.match(await get('/elsewhere'), /no route matches/);
   });
 
   await t.test('options of replies', async () => {

@@ -2,8 +2,9 @@
 import type { Fields, JsonField, JsonMessage } from './json-message.js';
 import { Misfit } from './misfit.js';
 
-/** Different parameters that are remembered; beyond them each is looked up anew. */
-const MAX_REMEMBERED = 1024;
+/** Different parameters that are remembered, and the longest of them; others are looked up anew. */
+const MAX_REMEMBERED = 256;
+const MAX_NAME = 100;
 
 export class FieldPath {
   readonly text: string;
@@ -61,7 +62,7 @@ export class QueryFields {
   private readonly ignoreUnknown: boolean;
   /** Fields that the path or the content gives; a parameter must not name them, nor what is in them. */
   private readonly bound: readonly string[];
-  private readonly known = new Map<string, FieldPath | null>();
+  private readonly known = new Map<string, FieldPath>();
 
   constructor(message: JsonMessage, bound: readonly string[], ignoreUnknown: boolean) {
     this.message = message;
@@ -70,11 +71,11 @@ export class QueryFields {
   }
 
   private find(name: string): FieldPath | null {
-    let found = this.known.get(name);
-    if (found !== undefined) return found;
-    found = FieldPath.find(this.message, name.split('.'));
-    if (found !== null && this.bound.some((path) => name === path || name.startsWith(`${path}.`))) found = null;
-    if (this.known.size < MAX_REMEMBERED) this.known.set(name, found);
+    const known = this.known.get(name);
+    if (known !== undefined) return known;
+    if (this.bound.some((path) => name === path || name.startsWith(`${path}.`))) return null;
+    const found = FieldPath.find(this.message, name.split('.'));
+    if (found !== null && name.length <= MAX_NAME && this.known.size < MAX_REMEMBERED) this.known.set(name, found);
     return found;
   }
 
