@@ -7,6 +7,7 @@ import { connect as connectHttp2 } from 'node:http2';
 import { resolve } from 'node:path';
 import { after, test, type TestContext } from 'node:test';
 import { bodyOf, send, serveHttp, type Reply } from '../support/http.js';
+import { JavaProgram, prepareJava } from '../support/java.js';
 import { freePort, start, until, type Sluice } from '../support/sluice.js';
 
 const SERVICE = 'com.example.Shop';
@@ -223,6 +224,38 @@ clusters: [{name: app, protocol: http1, hosts: "127.0.0.1:${host}"}]
   assert.equal(await consumer.invoke('greet', ['x'], { responseTimeout: 10_000 }), 'from HTTP');
   assert.match(seen[0]!, new RegExp(`^POST /${SERVICE}\\S* application/octet-stream true$`));
 });
+
+const javas = { '5.13': prepareJava('test/peers/java/sofa'), '5.5': prepareJava('test/peers/java/sofa55', ...['Hello', 'Person', 'SofaClient', 'SofaServer'].map((name) => `test/peers/java/sofa/${name}.java`)) };
+
+for (const [version, java] of Object.entries(javas)) {
+  test(`calls in JSON reach a Java server of SOFARPC ${version}: types choose the method, objects have classes`, { skip: 'skip' in java ? java.skip : false, timeout: 180_000 }, async (t) => {
+    assert.ok(!('skip' in java));
+    const server = await freePort();
+    const opened = ['lang', 'math', 'util'].flatMap((one) => ['--add-opens', `java.base/java.${one}=ALL-UNNAMED`]);
+    const program = new JavaProgram(java, 'com.example.SofaServer', [server, 'J', 'blue'], opened);
+    t.after(() => program.stop());
+    await program.ready;
+    const { call } = await through(t, server, { filter: ', allowed_classes: [com.example.Person], types: {sayHello: [java.lang.String], slow: [int], older: [com.example.Person, int]}' });
+    const hello = 'com.example.Hello';
+    const ok = async (path: string, body?: unknown): Promise<unknown> => {
+      const reply = await call(path, body);
+      assert.equal(reply.status, 200, reply.text);
+      return json(reply);
+    };
+    assert.equal(await ok(`/${hello}/sayHello`, ['Ann \u{1f600} é']), 'hello Ann \u{1f600} é from J');
+    assert.equal(await ok(`/${hello}:1.0:blue/sayHello`, ['Ann']), 'hello Ann from J-blue');
+    assert.equal(await ok(`/${hello}/slow`, [1]), 'slept 1 at J');
+    assert.deepEqual(await ok(`/${hello}/older`, [{ name: 'Bob', age: 40 }, 2]), { name: 'Bob of J', age: 42 });
+    const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, i) => i & 255)).toString('base64');
+    assert.equal(await ok(`/${hello}/echo`, { types: ['byte[]'], args: [bytes] }), bytes);
+    assert.equal(await ok(`/${hello}/note`, ['x'.repeat(40_000)]), null);
+    assert.equal((await ok(`/${hello}/noted`) as string).length, 40_000);
+    assert.deepEqual(failure(await call(`/${hello}/fail`, ['as asked']), 500), { class: 'java.lang.IllegalStateException', message: 'as asked' });
+    assert.match(failure(await call(`/${hello}/missing`, [1]), 500)['message']!, /missing|method/i);
+    assert.match(failure(await call('/com.example.Nobody/go'), 500)['message']!, /com\.example\.Nobody/);
+    assert.equal(failure(await call(`/${hello}/slow`, [20_000], { 'bolt-timeout': '500' }), 504)['code'], 'request-timeout');
+  });
+}
 
 // The client library leaves timers behind that would keep this process for half a minute.
 after(() => setTimeout(() => process.exit(), 1000).unref());

@@ -102,8 +102,19 @@ function sofaRequest(service: string, { method, types, args }: NamedCall, allowe
     .null();
   const values = new DraftWriter();
   values.list('[string', known.length);
-  for (const type of known) values.string(rawType(type));
+  for (const type of known) values.string(signatureOf(type));
   values.endList();
   for (const [i, arg] of args.entries()) writeAs(values, arg, known[i]!, `args[${i}]`, { classes: true, allowed });
   return object.raw(values.take()).take();
+}
+
+const primitives: Readonly<Record<string, string>> = { boolean: 'Z', byte: 'B', char: 'C', short: 'S', int: 'I', long: 'J', float: 'F', double: 'D' };
+
+/** A type as SOFARPC servers compare it, by Class.getName: of arrays as the JVM has them, e.g. [B or [[Ljava.lang.String; */
+function signatureOf(type: string): string {
+  const raw = rawType(type);
+  const at = raw.indexOf('[');
+  if (at < 0) return raw;
+  const of = raw.slice(0, at);
+  return '['.repeat((raw.length - at) / 2) + (Object.hasOwn(primitives, of) ? primitives[of]! : `L${of};`);
 }
