@@ -161,11 +161,13 @@ export abstract class ExchangeBridge extends ExchangeTerminal {
     }
     // Credit is for what the host sent, not for what became of it.
     let from = session;
-    if (session !== null && (bytes.length === 0 || (this.phase < REPLY && !this.heldReply))) {
+    if (session !== null && this.phase < REPLY && (bytes.length === 0 || !this.heldReply)) {
       this.replyGathered(session, end - start);
       from = null;
     } else {
       this.uncredited += end - start;
+      // Also what nothing came of yet: a host is not to go on while the client takes nothing.
+      if (bytes.length === 0 && !last) this.replyMoved(0);
     }
     if (bytes.length > 0 || last) this.replyGoesOn(from, bytes, 0, bytes.length, last);
   }

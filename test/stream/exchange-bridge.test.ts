@@ -252,6 +252,19 @@ describe('a reply in pieces', () => {
     });
   });
 
+  test('holds the host back also where most pieces are left out', () => {
+    frozen(() => {
+      let pieces = 0;
+      const piece = (_exchange: Exchange, _buf: Uint8Array, start: number, end: number): Buffer => Buffer.alloc(++pieces % 4 === 1 ? 4 * (end - start) : 0);
+      const w = new World({ ...inPieces, piece }, { window: 10_000 }).begin();
+      for (let i = 0; i < 12; i++) w.host.send(data(1, Buffer.alloc(16_000)));
+      assert.equal(w.credit(), 0);
+      w.client.send(windowUpdate(1, 1_000_000));
+      const credited = w.credit();
+      assert.ok(credited > 0 && credited <= 192_000, String(credited));
+    });
+  });
+
   for (const [what, parts, cut] of [
     ['the host resets its stream', inPieces, 'stream-reset'],
     ['the bridge throws in a piece', { ...inPieces, piece: () => { throw new Error('no'); } }, 'filter-threw'],
