@@ -1,6 +1,7 @@
 // The codec of one connection of framed Thrift, with or without Dubbo's header: every frame is told apart by itself, ids and names go back as they came.
 import type { Output } from '../../core/bytes.js';
 import { reasons, type ReasonCode, type ReasonContext } from '../../core/reason.js';
+import { FrameQueue } from '../frame-queue.js';
 import { ONEWAY, REPLY, REQUEST, type Head } from '../head.js';
 import { OrderedReplies } from '../ordered-replies.js';
 import type { Codec, CodecSink, LocalReply, Role } from '../protocol.js';
@@ -9,7 +10,6 @@ import { encodePrefix, encodeWhole, outgoing } from './encode.js';
 import { CALL, EMPTY, EXCEPTION, ONEWAY_CALL, PADDED, REPLY_MESSAGE, i32, renumber } from './frame.js';
 import { ThriftHead } from './head.js';
 import { buildLocalReply } from './local-reply.js';
-import { LongFrames } from './long-frames.js';
 import { MALFORMED, PARSED, TLS_HANDSHAKE, malformation, notALength, parse } from './parse.js';
 import { readFailure } from './status.js';
 
@@ -57,7 +57,7 @@ export class ThriftCodec implements Codec {
   /** A request waits that wants order, until those before it are answered. */
   private turning = false;
 
-  private frames: LongFrames | null = null;
+  private frames: FrameQueue | null = null;
 
   constructor(role: Role, dubbo: boolean, maxFrame = DEFAULT_MAX_FRAME, order: Order = BY_IDS) {
     this.role = role;
@@ -345,7 +345,8 @@ export class ThriftCodec implements Codec {
 
   private encodeLong(out: Output, head: ThriftHead, id: number, last: boolean): void {
     const length = this.lengthOf(head, last);
-    encodePrefix((this.frames ??= new LongFrames()).begin(out, id, length), head, length);
+    const frame = (this.frames ??= new FrameQueue()).begin(id, length);
+    encodePrefix(frame.block ?? out, head, length);
     if (last) this.encodeData(out, id, EMPTY, 0, 0, true);
   }
 
@@ -370,7 +371,7 @@ export class ThriftCodec implements Codec {
   reid(buf: Uint8Array, start: number, end: number, id: number, last = true): void {
     renumber(buf, start, id, this.dubbo);
     // What is here was written by the connection itself: no place to write to is needed.
-    if (!last) (this.frames ??= new LongFrames()).resume(id, i32(buf, start) + 4 - (end - start));
+    if (!last) (this.frames ??= new FrameQueue()).begin(id, i32(buf, start) + 4 - (end - start));
   }
 
   /**
@@ -378,7 +379,7 @@ export class ThriftCodec implements Codec {
    * long reply of which nothing was written yet becomes an error reply: only then the peer is told, and the answer is true.
    */
   encodeReset(out: Output, id: number, code: ReasonCode): boolean {
-    if (this.ordered !== null || this.frames === null || !this.frames.drop(id) || this.role === 'client') return false;
+    if (this.ordered !== null || this.frames === null || this.frames.drop(id) === null || this.role === 'client') return false;
     this.encodeLocalReply(out, id, { code, status: reasons[code].http, body: '', headers: [], mirror: -1, close: false });
     return true;
   }

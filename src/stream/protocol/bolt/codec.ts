@@ -1,10 +1,10 @@
 // The Bolt codec of one connection, the same for both roles: v1 and v2 frames in any mix, either side may originate requests.
 import type { Output } from '../../../core/bytes.js';
 import { reasons, type ReasonCode, type ReasonContext } from '../../../core/reason.js';
+import { FrameQueue, type FrameTail } from '../../frame-queue.js';
 import { ONEWAY, REPLY, REQUEST, type Head } from '../../head.js';
 import type { Codec, CodecSink, LocalReply, Role } from '../../protocol.js';
 import { encodeHead, encodeWhole } from './encode.js';
-import { FrameQueue } from './frame-queue.js';
 import {
   CODEC_HESSIAN2, COMMAND_GOAWAY, COMMAND_HEARTBEAT, COMMAND_REQUEST, COMMAND_RESPONSE, EMPTY, MIN_FIXED, TYPE_ONEWAY, TYPE_REQUEST, TYPE_RESPONSE, V1,
   V2, buildFrame, checksum, crcLength, frameLength, i32, idOffset, putU32, u16,
@@ -24,6 +24,25 @@ const CONTROL_LIMIT = 64 * 1024;
 
 /** A Hessian null: readers that do not know the command and take a go-away for a request find a value, and ignore it. */
 const NULL = Buffer.from([0x4e]);
+
+/** The checksum of a long frame of v2. */
+class Checksum implements FrameTail {
+  private sum: number;
+
+  constructor(sum: number) {
+    this.sum = sum;
+  }
+
+  add(buf: Uint8Array, start: number, end: number): void {
+    this.sum = checksum(buf, start, end, this.sum);
+  }
+
+  writeTo(out: Output): void {
+    const w = out.out(4);
+    putU32(w.buf, w.pos, this.sum);
+    w.pos += 4;
+  }
+}
 
 export class BoltCodec implements Codec {
   readonly role: Role;
@@ -259,14 +278,15 @@ export class BoltCodec implements Codec {
     if (!(head instanceof BoltHead)) throw new TypeError(`a head of protocol ${head.protocol} cannot be sent as Bolt`);
     const queue = this.queue;
     if (head.whole) {
-      encodeWhole(queue !== null && queue.busy ? queue.behind(out) : out, head, id);
+      encodeWhole(queue === null ? out : queue.behind(out), head, id);
       return;
     }
     const length = head.length;
     if (length < 0 || (last && length > 0)) throw new TypeError(`a Bolt frame needs its content length, not ${length}`);
     const crc = crcLength(head.buf, head.start) !== 0;
-    const frame = (this.queue ??= new FrameQueue()).begin(id, length, crc);
-    frame.sum = encodeHead(frame.block ?? out, head, id, length, crc);
+    const frame = (this.queue ??= new FrameQueue()).begin(id, length);
+    const sum = encodeHead(frame.block ?? out, head, id, length, crc);
+    if (crc) frame.tail = new Checksum(sum);
     if (last) this.queue.data(out, id, EMPTY, 0, 0, true);
   }
 
@@ -288,8 +308,8 @@ export class BoltCodec implements Codec {
       return;
     }
     const left = frameLength(buf, start) - crc - (end - start);
-    const frame = (this.queue ??= new FrameQueue()).begin(id, left, crc !== 0);
-    if (crc !== 0) frame.sum = checksum(buf, start, end);
+    const frame = (this.queue ??= new FrameQueue()).begin(id, left);
+    if (crc !== 0) frame.tail = new Checksum(checksum(buf, start, end));
   }
 
   /**
@@ -342,6 +362,6 @@ export class BoltCodec implements Codec {
 
   private put(out: Output, frame: Uint8Array): void {
     const queue = this.queue;
-    (queue !== null && queue.busy ? queue.behind(out) : out).write(frame, 0, frame.length);
+    (queue === null ? out : queue.behind(out)).write(frame, 0, frame.length);
   }
 }

@@ -2,9 +2,9 @@
 import { MAX_RESERVE, type Output, type Writer } from '../../../core/bytes.js';
 import { COUNTED_FROM, MAX_GATHERED, gathered } from '../../../core/gathered.js';
 import { reasons, type ReasonCode, type ReasonContext } from '../../../core/reason.js';
+import { FrameQueue } from '../../frame-queue.js';
 import { ALONE, ONEWAY, REPLY, REQUEST, SHARED, type Head } from '../../head.js';
 import type { Codec, CodecSink, LocalReply, Role } from '../../protocol.js';
-import { FrameQueue } from './frame-queue.js';
 import {
   EMPTY, FASTJSON2, FLAG_EVENT, FLAG_REQUEST, FLAG_TWO_WAY, HEADER, HESSIAN2, MAGIC_HIGH, MAGIC_LOW, READ_ONLY, SERIALIZATION_MASK, buildFrame, i32, idOf,
   putId, putU32,
@@ -268,7 +268,7 @@ export class DubboCodec implements Codec {
     if (!(head instanceof DubboHead)) throw new TypeError(`a head of protocol ${head.protocol} cannot be sent as Dubbo`);
     const queue = this.queue;
     if (head.whole) {
-      encodeWhole(queue !== null && queue.busy ? queue.behind(out) : out, head, id, ids);
+      encodeWhole(queue === null ? out : queue.behind(out), head, id, ids);
       return;
     }
     const length = head.length;
@@ -352,7 +352,7 @@ export class DubboCodec implements Codec {
   /** Writes a frame behind the long one that is being written, if there is one. */
   private put(out: Output, frame: Uint8Array): void {
     const queue = this.queue;
-    (queue !== null && queue.busy ? queue.behind(out) : out).write(frame, 0, frame.length);
+    (queue === null ? out : queue.behind(out)).write(frame, 0, frame.length);
   }
 }
 

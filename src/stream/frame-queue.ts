@@ -1,29 +1,30 @@
 // Long frames on the sending side: their content arrives in pieces, and nothing else may be written between the pieces.
-import { BlockOutput, type Output } from '../../../core/bytes.js';
-import { checksum, putU32 } from './frame.js';
+import { BlockOutput, type Output } from '../core/bytes.js';
 
 /** Most bytes that may wait behind an open frame; more of them break the connection, whose peer takes too long to be waited for. */
 export const MAX_HELD = 32 * 1024 * 1024;
 
-/** A frame whose head was written and whose content follows, or complete frames that wait behind one. */
+/** What a format writes behind the content of a frame and makes of it: a checksum. */
+export interface FrameTail {
+  add(buf: Uint8Array, start: number, end: number): void;
+  writeTo(out: Output): void;
+}
+
+/** A frame whose head was written and whose content follows, or complete frames that wait behind one (`id` -1). */
 export class QueuedFrame {
   readonly id: number;
   /** Content bytes still to come. */
   left: number;
-  done: boolean;
+  done = false;
   /** What waits; null while this frame is the one being written. */
   block: BlockOutput | null;
-  readonly crc: boolean;
-  /** Checksum of what was written of it so far. */
-  sum: number;
+  /** Set by the codec before the first content, where the format has one. */
+  tail: FrameTail | null = null;
 
-  constructor(id: number, left: number, crc: boolean, block: BlockOutput | null) {
+  constructor(id: number, left: number, block: BlockOutput | null) {
     this.id = id;
     this.left = left;
-    this.done = false;
-    this.crc = crc;
     this.block = block;
-    this.sum = 0;
   }
 }
 
@@ -33,13 +34,9 @@ export class QueuedFrame {
  */
 export class FrameQueue {
   private open: QueuedFrame | null = null;
-  private waiting: QueuedFrame[] = [];
+  private readonly waiting: QueuedFrame[] = [];
   /** True once a frame was given up half way, or too much waits: the connection is to be closed. */
   broken = false;
-
-  get busy(): boolean {
-    return this.open !== null;
-  }
 
   /** Bytes that wait behind the open frame. */
   get held(): number {
@@ -52,9 +49,9 @@ export class FrameQueue {
   behind(out: Output): Output {
     if (this.open === null) return out;
     this.checkHeld();
-    let last = this.waiting[this.waiting.length - 1];
+    let last = this.waiting.at(-1);
     if (last === undefined || !last.done) {
-      last = new QueuedFrame(-1, 0, false, new BlockOutput());
+      last = new QueuedFrame(-1, 0, new BlockOutput());
       last.done = true;
       this.waiting.push(last);
     }
@@ -62,34 +59,31 @@ export class FrameQueue {
   }
 
   /** Begins a frame with `length` bytes of content to come; the caller writes its head to `block`, or to its output where that is null. */
-  begin(id: number, length: number, crc: boolean): QueuedFrame {
-    const frame = new QueuedFrame(id, length, crc, this.open === null ? null : new BlockOutput(4096));
+  begin(id: number, length: number): QueuedFrame {
+    const frame = new QueuedFrame(id, length, this.open === null ? null : new BlockOutput(4096));
     if (this.open === null) this.open = frame;
     else this.waiting.push(frame);
     return frame;
   }
 
-  /** Content of frame `id`. More or less of it than its head says is a programmer mistake: RangeError. */
-  data(out: Output, id: number, buf: Uint8Array, start: number, end: number, last: boolean): void {
+  /** Content of frame `id`; returns whether it is complete now. More or less of it than its head says is a programmer mistake: RangeError. */
+  data(out: Output, id: number, buf: Uint8Array, start: number, end: number, last: boolean): boolean {
     const frame = this.find(id);
-    if (frame === null) return;
+    if (frame === null) return false;
     const n = end - start;
     if (n > frame.left || (last && n !== frame.left)) throw new RangeError(`content of frame ${id} differs from its length by ${n - frame.left} bytes`);
     frame.left -= n;
     const to = frame.block ?? out;
     if (n > 0) {
-      if (frame.crc) frame.sum = checksum(buf, start, end, frame.sum);
+      if (frame.tail !== null) frame.tail.add(buf, start, end);
       to.write(buf, start, end);
       if (frame.block !== null) this.checkHeld();
     }
-    if (!last) return;
-    if (frame.crc) {
-      const w = to.out(4);
-      putU32(w.buf, w.pos, frame.sum);
-      w.pos += 4;
-    }
+    if (!last) return false;
+    if (frame.tail !== null) frame.tail.writeTo(to);
     frame.done = true;
     if (frame === this.open) this.next(out);
+    return true;
   }
 
   /** Gives frame `id` up. Returns it where nothing of it was written yet; where some of it was, the connection is broken. */
