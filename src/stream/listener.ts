@@ -170,7 +170,7 @@ export class MessageListener {
     this.sessions.add(session);
     this.stats.connections.inc();
     if (this.protocols.length > 1) this.stats.detected(protocol.name);
-    if (this.draining) session.drain();
+    if (this.draining) session.acceptedLate();
     return session;
   }
 

@@ -62,6 +62,8 @@ export class Session extends SessionExchanges implements Reader, CodecSink, Dead
   private over = false;
   /** The connection is too old: it ends at the next quiet moment. */
   private leaving = false;
+  /** The client was told that the connection ends soon. */
+  private announced = false;
   /** What it brought is malformed: it closes when the requests before that are answered. */
   private refused = false;
 
@@ -273,7 +275,10 @@ export class Session extends SessionExchanges implements Reader, CodecSink, Dead
       return;
     }
     this.relieve();
-    if (this.incomingCount === 0 && this.listener !== null && (this.leaving || this.listener.draining)) this.idle.set(this.listener.drainIdle);
+    if (this.listener !== null && (this.leaving || this.listener.draining)) {
+      this.announce();
+      if (this.incomingCount === 0) this.idle.set(this.listener.drainIdle);
+    }
     if (this.connection.carried > 0 || this.endAfterReply) this.goOn();
   }
 
@@ -468,7 +473,9 @@ export class Session extends SessionExchanges implements Reader, CodecSink, Dead
 
   /** Before the connection ends, a client whose requests may still be on their way learns which of them are not served. */
   private sayLast(): void {
-    if (this.listener !== null && this.flow) this.codec.encodeGoAway(this.connection);
+    if (this.listener === null || !this.flow) return;
+    // The first one may only announce the end; what names the last stream follows it then.
+    for (let n = 0; n < 2 && this.codec.encodeGoAway(this.connection); n++);
   }
 
   // === drain
@@ -476,8 +483,23 @@ export class Session extends SessionExchanges implements Reader, CodecSink, Dead
   /** Tells the client to start nothing new; idle connections end a little later, so that a request on its way is still served. */
   drain(): void {
     if (this.closed) return;
-    this.codec.encodeGoAway(this.connection);
+    this.announce();
     if (this.incomingCount === 0) this.idle.set(this.listener!.drainIdle);
+  }
+
+  /**
+   * Accepted while the listener drains, because the client knows no better place: clients of HTTP/2 whose first requests are on their way
+   * when a go-away comes fail them without sending them (Node, grpc-js), so these are told with the first reply.
+   */
+  acceptedLate(): void {
+    if (this.flow) this.idle.set(this.listener!.drainIdle);
+    else this.drain();
+  }
+
+  private announce(): void {
+    if (this.announced) return;
+    this.announced = true;
+    this.codec.encodeGoAway(this.connection);
   }
 
   /** Asks the client to connect anew where the protocol can; ends the connection once nothing has run on it for a moment. */

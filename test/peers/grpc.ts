@@ -99,8 +99,9 @@ export async function serve(t: TestContext, at = 0): Promise<Service> {
   return service;
 }
 
-export function connect(t: TestContext, port: number): EchoClient {
-  const client = new Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), { ...sizes, 'grpc.enable_retries': 0, 'grpc.use_local_subchannel_pool': 1 });
+/** `retries`: what grpc-js does by itself, which hides failures; also with what a server that went away did not look at. */
+export function connect(t: TestContext, port: number, retries = false): EchoClient {
+  const client = new Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), { ...sizes, 'grpc.enable_retries': retries ? 1 : 0, 'grpc.use_local_subchannel_pool': 1 });
   t.after(() => client.close());
   return client;
 }

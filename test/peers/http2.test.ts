@@ -13,6 +13,8 @@ import { serveHttp } from '../support/http.js';
 import { freePort, start, until, type Sluice } from '../support/sluice.js';
 
 const MB = 1024 * 1024;
+/** By how much memory may grow; a later Node's young generation alone grows by more than 32 MB under load. */
+const ROOM = (Number(process.versions.node.split('.')[0]) < 22 ? 64 : 100) * MB;
 const certs = resolve('test/support/certs');
 const has = (program: string): boolean => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
 
@@ -287,7 +289,7 @@ describe('what web applications do', () => {
       } finally {
         clearInterval(watch);
       }
-      assert.ok(peak - idle < 100 * MB, `${((peak - idle) / MB).toFixed(0)} MB above idle`);
+      assert.ok(peak - idle < ROOM * 1.5, `${((peak - idle) / MB).toFixed(0)} MB above idle`);
     });
   }
 
@@ -393,7 +395,7 @@ describe('what web applications do', () => {
       session.destroy();
     }
     assert.ok(most <= MB, `${most} bytes held`);
-    assert.ok(peaks[0]! - idle < 64 * MB && peaks[1]! - idle < 64 * MB, `${peaks.map((one) => ((one - idle) / MB).toFixed(1)).join(' and ')} MB above idle`);
+    assert.ok(peaks[0]! - idle < ROOM && peaks[1]! - idle < ROOM, `${peaks.map((one) => ((one - idle) / MB).toFixed(1)).join(' and ')} MB above idle`);
   });
 });
 

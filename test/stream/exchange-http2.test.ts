@@ -357,6 +357,44 @@ describe('tries again', () => {
   });
 });
 
+describe('connections that end', () => {
+  test('when idle, name the last stream that was served, so that what is on its way can be asked again', () => frozen((clock) => {
+    const w = new World({ timeouts: { head: 10_000, idle: 5000 } });
+    const c = w.client();
+    c.send(get(1));
+    w.host().news();
+    w.host().send(headers(1, OK, { end: true }));
+    c.news();
+    clock.advance(11_000);
+    assert.deepEqual(c.news(), ['GOAWAY 2147483647 NO_ERROR', 'GOAWAY 1 NO_ERROR']);
+    assert.equal(c.wire.destroyed, true);
+  }));
+
+  test('in a drain are told at once; one that comes during it after its first reply', () => frozen((clock) => {
+    const w = new World();
+    const [before, quiet] = [w.client(), w.client()];
+    before.send(get(1));
+    w.host().news();
+    before.news();
+    w.l.listener.drain();
+    assert.deepEqual(before.news(), ['GOAWAY 2147483647 NO_ERROR']);
+    assert.deepEqual(quiet.news(), ['GOAWAY 2147483647 NO_ERROR']);
+    const late = w.client();
+    assert.deepEqual(late.news(), []);
+    late.send(get(1), get(3));
+    w.host().send(headers(1, OK, { end: true }), headers(3, OK, { end: true }));
+    assert.deepEqual(late.news(), ['HEADERS 1 end :status=200', 'GOAWAY 2147483647 NO_ERROR']);
+    late.send(get(5));
+    w.host().send(headers(5, OK, { end: true }), headers(7, OK, { end: true }));
+    assert.deepEqual(late.news(), ['HEADERS 3 end :status=200', 'HEADERS 5 end :status=200']);
+    assert.deepEqual(before.news(), ['HEADERS 1 end :status=200']);
+    clock.advance(10_000);
+    assert.deepEqual([before.news(), late.news()], [['GOAWAY 1 NO_ERROR'], ['GOAWAY 5 NO_ERROR']]);
+    assert.deepEqual(quiet.news(), ['GOAWAY 0 NO_ERROR']);
+    for (const end of [before, quiet, late]) assert.equal(end.wire.ended || end.wire.destroyed, true);
+  }));
+});
+
 describe('gRPC deadlines', () => {
   for (const when of ['before', 'after'] as const) {
     test(`that end ${when} the first message are told by trailers, and the host is let go`, () => frozen((clock) => {

@@ -253,6 +253,11 @@ export class Http2ServerCodec extends Http2Codec {
     if (this.final || this.failed) return false;
     this.final = this.goingAway;
     this.goingAway = true;
+    if (this.prefaceLeft > 0) {
+      // SETTINGS are the first frame of a server, also of one that goes away before its client has said anything.
+      this.writeSettings();
+      this.settingsSent = true;
+    }
     this.flushControl(out);
     const w = out.out(FRAME_HEAD + 8);
     frameHead(w, 8, GOAWAY, 0, 0);

@@ -6,8 +6,8 @@ import { ListHead } from '../../../../src/stream/list-head.js';
 import { headerName } from '../../../../src/stream/head.js';
 import { grpcMessage, grpcOfHttp, grpcOfReason, grpcTimeout, httpOfGrpc } from '../../../../src/stream/protocol/http2/grpc.js';
 import { data, get, GET, goAway, headers, hello, POST, post, reset, windowUpdate, type Field } from '../../../support/http2.js';
-import { client, refusal, server, type Lane } from './recorder.js';
-import type { Http2ServerCodec } from '../../../../src/stream/protocol/http2/server.js';
+import { client, Lane, limits, refusal, server } from './recorder.js';
+import { Http2ServerCodec } from '../../../../src/stream/protocol/http2/server.js';
 
 const GRPC: readonly Field[] = [[':method', 'POST'], [':scheme', 'http'], [':path', '/pkg.Service/Method'], [':authority', 'h'], ['content-type', 'application/grpc+proto'], ['te', 'trailers']];
 
@@ -175,6 +175,14 @@ describe('streams', () => {
     assert.equal(lane.codec.encodeGoAway(lane.out), false);
     lane.feed(post(5), data(5, 'content'), windowUpdate(5, 10), data(5, '', { end: true }), reset(5, 8), post(7), headers(7, [['x', 'y']], { end: true }), data(1, 'rest', { end: true }));
     assert.deepEqual([lane.heard(), lane.sent()], [['data 1 "rest" last'], []]);
+  });
+
+  test('go-away on a connection whose client has said nothing yet comes behind SETTINGS, which are sent once', () => {
+    const lane = new Lane(new Http2ServerCodec(limits()));
+    assert.equal(lane.codec.encodeGoAway(lane.out), true);
+    lane.feed(hello(), get(1));
+    assert.deepEqual(lane.peer.push(lane.out.take()).lines.map((line) => line.replace(/ 4=.*/, '')), ['SETTINGS', 'WINDOW_UPDATE 0 16711681', 'GOAWAY 2147483647 NO_ERROR', 'SETTINGS ack']);
+    assert.equal(lane.heard().length, 1, 'its request is served');
   });
 
   test('a client that goes away is served to the end', () => {
