@@ -14,8 +14,12 @@ export const HIDDEN = '***';
 /** Headers that are sent to a service beside whose URL they stand are what opens it, whatever it calls them. */
 const opensService = (key: string, around: object): boolean => key === 'headers' && typeof (around as { url?: unknown }).url === 'string';
 
+/** What a file held that travels with the configuration; nobody reads it there. */
+const LONGEST = 16 * 1024;
+
 function redactText(value: string): string {
-  return PRIVATE_KEY.test(value) ? HIDDEN : value.replace(USER_INFO, `$1${HIDDEN}@`);
+  const text = PRIVATE_KEY.test(value) ? HIDDEN : value.replace(USER_INFO, `$1${HIDDEN}@`);
+  return text.length > LONGEST ? `${text.slice(0, 32)}... (${text.length} characters)` : text;
 }
 
 /** A copy in which every secret reads "***"; empty values stay empty, so that it shows that none is set. */

@@ -31,3 +31,8 @@ test('paths, names and numbers stay', () => {
   const config = { key: '/etc/key.pem', password_file: '/run/secrets/p', name: 'token-service', hosts: ['a:1'], timeout: 5, nothing: null, cert: '-----BEGIN CERTIFICATE-----' };
   assert.deepEqual(redact(config), config);
 });
+
+test('what a file held is not shown at its full length', () => {
+  assert.deepEqual(redact({ set: 'x'.repeat(20_000), near: 'y'.repeat(16_384) }), { set: `${'x'.repeat(32)}... (20000 characters)`, near: 'y'.repeat(16_384) });
+  assert.deepEqual(redact([`${'-'.repeat(20_000)}-----BEGIN RSA PRIVATE KEY-----`]), [HIDDEN]);
+});
