@@ -186,13 +186,13 @@ describe('sizes', () => {
       ]);
       const [read] = decodeAll(small, reading).lines;
       const over = (what: string): string => `refused ${what} frame-too-large {"limit":${max}}`;
-      const expected = [read, over('request'), read, over('oneway'), read];
+      const expected = [read, over('request 1'), read, over('oneway 0'), read];
       assert.deepEqual(decodeAll(all, { ...reading, max }).lines, expected);
       for (let cut = 1; cut < all.length; cut++) assert.deepEqual(decodeCut(all, [cut], { ...reading, max }).lines, expected, `cut at ${cut}`);
       assert.deepEqual(decodeCut(all, Array.from({ length: all.length }, (_, i) => i), { ...reading, max }).lines, expected);
     }
     const replies = Buffer.concat([frame({ type: REPLY, content: pattern(300) }), frame({ type: REPLY })]);
-    assert.equal(decodeAll(replies, { role: 'client', max: 100 }).lines[0], 'refused reply frame-too-large {"limit":100}');
+    assert.equal(decodeAll(replies, { role: 'client', max: 100 }).lines[0], 'refused reply 1 frame-too-large {"limit":100}');
   });
 
   test('a long frame over the limit is passed over as well', () => {
@@ -200,7 +200,7 @@ describe('sizes', () => {
       const all = Buffer.concat([frame({ form, content: pattern(LONG) }), frame({ form, seqid: 2 })]);
       const { lines } = decodeCut(all, Array.from({ length: 60 }, (_, i) => i * 7001), { max: 1000 });
       assert.equal(lines.length, 2);
-      assert.equal(lines[0], 'refused request frame-too-large {"limit":1000}');
+      assert.equal(lines[0], 'refused request 0 frame-too-large {"limit":1000}');
       assert.match(lines[1]!, /seqid 2/);
     }
   });
@@ -210,7 +210,7 @@ describe('sizes', () => {
     Object.defineProperty(recorder, 'onRefused', { value: undefined });
     const bytes = Buffer.concat([frame({ content: pattern(1000) }), frame()]);
     assert.equal(new ThriftCodec('server', false, 500).decode(bytes, 0, bytes.length, recorder), bytes.length);
-    assert.deepEqual(recorder.lines, ['error frame-too-large {"limit":500}']);
+    assert.deepEqual(recorder.lines, ['error 0 frame-too-large {"limit":500}']);
   });
 
   test('a frame of 256 KiB is whole, one of a byte more comes in pieces', () => {
@@ -273,7 +273,7 @@ describe('the end of input', () => {
   };
   const whole = frame();
   const long = frame({ content: pattern(LONG) });
-  const cut = 'error bad-frame {"detail":"the connection ended inside a frame"}';
+  const cut = 'error -1 bad-frame {"detail":"the connection ended inside a frame"}';
 
   test('between frames is orderly', () => {
     assert.deepEqual(end('server', whole), [true, []]);
