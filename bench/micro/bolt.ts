@@ -2,47 +2,10 @@
 //
 // Node 20 on a busy 2-core machine, ns: decode 19; with a look-up in the headers 69; with encoding under another id 120; with a header set and
 // the block written anew 500-1000; v2 with checksum: decode 340, decode and encode 750.
-import { BlockOutput, Writer, type Output } from '../../src/core/bytes.js';
 import { headerName, type Head } from '../../src/stream/head.js';
 import { BoltCodec } from '../../src/stream/protocol/bolt/codec.js';
 import { CLASS_REQUEST, CLASS_RESPONSE, buildFrame, buildHeaders } from '../../src/stream/protocol/bolt/frame.js';
-import type { CodecSink } from '../../src/stream/protocol.js';
-import { bench } from './measure.js';
-
-/** Does nothing, or one thing, with each message. */
-class Sink implements CodecSink {
-  sum = 0;
-  onRequest(head: Head): void {
-    this.sum = (this.sum + head.id) | 0;
-  }
-  onReply(head: Head): void {
-    this.sum = (this.sum + head.status) | 0;
-  }
-  onData(): void {}
-  onTrailers(): void {}
-  onReset(): void {}
-  onPing(): void {}
-  onPong(): void {}
-  onGoAway(): void {}
-  onError(): void {
-    throw new Error('the frames of the bench are sound');
-  }
-}
-
-/** One 64 KiB block that begins again when it is full, as a connection's does. */
-class Ring implements Output {
-  readonly writer = new Writer(Buffer.alloc(64 * 1024));
-  out(n: number): Writer {
-    const w = this.writer;
-    if (w.pos + n > w.buf.length) w.pos = 0;
-    w.mark = w.pos;
-    return w;
-  }
-  write(buf: Uint8Array, start: number, end: number): void {
-    this.out(end - start).bytes(buf, start, end);
-  }
-  give(): void {}
-}
+import { Ring, Sink, benchDecode, fill, type Read } from './frames.js';
 
 class Forward extends Sink {
   private readonly ring = new Ring();
@@ -70,28 +33,16 @@ class Route extends Sink {
 const method = headerName(':rpc-method');
 const trace = headerName('x-trace');
 
-function read(crc: boolean, reply: boolean): { bytes: Buffer; frames: number } {
-  const out = new BlockOutput();
-  let frames = 0;
-  for (;;) {
-    const frame = buildFrame({
-      proto: crc ? 2 : 1, ver1: 2, switches: 1, type: reply ? 0 : 1, command: reply ? 2 : 1, id: frames, codec: 1, timeoutOrStatus: reply ? 0 : 3000,
-      className: Buffer.from(reply ? CLASS_RESPONSE : CLASS_REQUEST),
-      headers: reply ? Buffer.alloc(0) : buildHeaders([['service', 'com.example.Hello:1.0'], ['sofa_head_method_name', 'greet']]), content: Buffer.alloc(100),
-    });
-    if (out.writer.pos + frame.length > 64 * 1024) return { bytes: out.take(), frames };
-    out.write(frame, 0, frame.length);
-    frames++;
-  }
+function read(crc: boolean, reply: boolean): Read {
+  return fill((id) => buildFrame({
+    proto: crc ? 2 : 1, ver1: 2, switches: 1, type: reply ? 0 : 1, command: reply ? 2 : 1, id, codec: 1, timeoutOrStatus: reply ? 0 : 3000,
+    className: Buffer.from(reply ? CLASS_RESPONSE : CLASS_REQUEST),
+    headers: reply ? Buffer.alloc(0) : buildHeaders([['service', 'com.example.Hello:1.0'], ['sofa_head_method_name', 'greet']]), content: Buffer.alloc(100),
+  }));
 }
 
-function run(name: string, sink: Sink, input: { bytes: Buffer; frames: number }): void {
-  const codec = new BoltCodec('server');
-  const { bytes, frames } = input;
-  bench(`${name}, ${Math.round(bytes.length / frames)} bytes`, (n) => {
-    for (let left = n; left > 0; left -= frames) codec.decode(bytes, 0, bytes.length, sink);
-    return sink.sum;
-  });
+function run(name: string, sink: Sink, input: Read): void {
+  benchDecode(name, new BoltCodec('server'), sink, input);
 }
 
 const v1 = read(false, false);

@@ -2,47 +2,10 @@
 //
 // Node 20 on a busy 2-core machine, ns, binary / compact / with Dubbo's header: decode a reply 30 / 38 / 72; decode a call, find its service
 // and method, encode a reply 155 / 219 / 212; decode a call, encode it and its reply 211 / 289 / 340.
-import { BlockOutput, Writer, type Output } from '../../src/core/bytes.js';
 import { headerName, type Head } from '../../src/stream/head.js';
-import type { CodecSink } from '../../src/stream/protocol.js';
 import { AS_ASKED, BY_IDS, ThriftCodec } from '../../src/stream/thrift/codec.js';
 import { COMPACT, STRICT, buildFrame, type Form } from '../../src/stream/thrift/frame.js';
-import { bench } from './measure.js';
-
-/** Does nothing, or one thing, with each message. */
-class Sink implements CodecSink {
-  sum = 0;
-  onRequest(head: Head): void {
-    this.sum = (this.sum + head.id) | 0;
-  }
-  onReply(head: Head): void {
-    this.sum = (this.sum + head.status) | 0;
-  }
-  onData(): void {}
-  onTrailers(): void {}
-  onReset(): void {}
-  onPing(): void {}
-  onPong(): void {}
-  onGoAway(): void {}
-  onError(): void {
-    throw new Error('the frames of the bench are sound');
-  }
-}
-
-/** One 64 KiB block that begins again when it is full, as a connection's does. */
-class Ring implements Output {
-  readonly writer = new Writer(Buffer.alloc(64 * 1024));
-  out(n: number): Writer {
-    const w = this.writer;
-    if (w.pos + n > w.buf.length) w.pos = 0;
-    w.mark = w.pos;
-    return w;
-  }
-  write(buf: Uint8Array, start: number, end: number): void {
-    this.out(end - start).bytes(buf, start, end);
-  }
-  give(): void {}
-}
+import { Ring, Sink, benchDecode, fill, type Read } from './frames.js';
 
 const method = headerName(':rpc-method');
 const service = headerName(':service');
@@ -76,40 +39,26 @@ class There extends Sink {
   }
 }
 
-function read(form: Form, reply: boolean, dubbo: boolean): { bytes: Buffer; frames: number } {
-  const out = new BlockOutput();
-  for (let frames = 0; ; frames++) {
-    const frame = buildFrame({
-      form, type: reply ? 2 : 1, seqid: frames + 1, name: Buffer.from(dubbo || reply ? 'greet' : 'Hello:greet'), content: Buffer.alloc(100),
-      dubbo: dubbo ? { service: Buffer.from('com.example.Hello'), high: 0, low: frames } : null,
-    });
-    if (out.writer.pos + frame.length > 64 * 1024) return { bytes: out.take(), frames };
-    out.write(frame, 0, frame.length);
-  }
+function read(form: Form, reply: boolean, dubbo: boolean): Read {
+  return fill((number) => buildFrame({
+    form, type: reply ? 2 : 1, seqid: number + 1, name: Buffer.from(dubbo || reply ? 'greet' : 'Hello:greet'), content: Buffer.alloc(100),
+    dubbo: dubbo ? { service: Buffer.from('com.example.Hello'), high: 0, low: number } : null,
+  }));
 }
 
 /** Every call is answered at once, so that nothing piles up in the codec. */
 function run(name: string, form: Form, dubbo: boolean, kind: 'decode' | 'route' | 'both'): void {
-  const { bytes, frames } = read(form, false, dubbo);
-  let reply: Head | null = null;
-  const keeper = Object.assign(new Sink(), { onReply: (head: Head) => void (reply ??= head.keep()) });
   const replies = read(form, true, dubbo);
-  new ThriftCodec('client', dubbo).decode(replies.bytes, 0, replies.bytes.length, keeper);
   if (kind === 'decode') {
-    const codec = new ThriftCodec('client', dubbo);
-    const sink = new Sink();
-    bench(`${name}: decode a reply, ${Math.round(replies.bytes.length / replies.frames)} bytes`, (n) => {
-      for (let left = n; left > 0; left -= replies.frames) codec.decode(replies.bytes, 0, replies.bytes.length, sink);
-      return sink.sum;
-    });
+    benchDecode(`${name}: decode a reply`, new ThriftCodec('client', dubbo), new Sink(), replies);
     return;
   }
+  let reply: Head | null = null;
+  const keeper = Object.assign(new Sink(), { onReply: (head: Head) => void (reply ??= head.keep()) });
+  new ThriftCodec('client', dubbo).decode(replies.bytes, 0, replies.bytes.length, keeper);
   const codec = new ThriftCodec('server', dubbo, undefined, dubbo ? BY_IDS : AS_ASKED);
   const sink = kind === 'both' ? new There(codec, dubbo, reply) : new Answering(codec, reply!);
-  bench(`${name}: ${kind === 'both' ? 'decode a call, encode it and its reply' : 'decode a call, find service and method, encode a reply'}, ${Math.round(bytes.length / frames)} bytes`, (n) => {
-    for (let left = n; left > 0; left -= frames) codec.decode(bytes, 0, bytes.length, sink);
-    return sink.sum;
-  });
+  benchDecode(`${name}: ${kind === 'both' ? 'decode a call, encode it and its reply' : 'decode a call, find service and method, encode a reply'}`, codec, sink, read(form, false, dubbo));
 }
 
 class Answering extends Route {
