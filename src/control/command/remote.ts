@@ -90,7 +90,8 @@ export async function wait(command: Command, to: Surroundings): Promise<number> 
       if (status === 200) return DONE;
       waiting = status === 503 ? `it awaits ${(JSON.parse(text) as ReadyState).waiting.join(', ')}` : `its admin answers ${status}`;
     } catch (error) {
-      waiting = `nobody answers: ${messageOf(error)}`;
+      // A call cut short by the end of the wait says nothing new.
+      if (waiting === '' || left >= CALL_MS) waiting = `nobody answers: ${messageOf(error)}`;
     }
     if (clock.now() + POLL_MS >= end) break;
     await pause(POLL_MS);
