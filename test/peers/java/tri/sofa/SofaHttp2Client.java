@@ -1,4 +1,4 @@
-// A SOFARPC client over "h2c" or "tri". Commands on standard input, see `run`; the first two arguments of each are the protocol and the port to call.
+// A SOFARPC client over "h2c" or "tri". Commands on standard input, see `run`; the first two arguments of each are the protocol and the port to call, or several with commas between.
 package com.example;
 
 import com.alipay.sofa.rpc.config.ConsumerConfig;
@@ -14,6 +14,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.function.IntConsumer;
+import java.util.stream.Collectors;
 
 public final class SofaHttp2Client {
   private static final int TIMEOUT = 20_000;
@@ -22,7 +23,8 @@ public final class SofaHttp2Client {
   @SuppressWarnings("unchecked")
   private static <T> T consumer(Class<T> type, String protocol, String port, String uniqueId, String invokeType, int timeout) {
     return (T) CONSUMERS.computeIfAbsent(String.join(" ", type.getName(), protocol, port, uniqueId, invokeType, String.valueOf(timeout)), key -> {
-      ConsumerConfig<T> config = new ConsumerConfig<T>().setInterfaceId(type.getName()).setProtocol(protocol).setDirectUrl(protocol + "://127.0.0.1:" + port)
+      String urls = Arrays.stream(port.split(",")).map(one -> protocol + "://127.0.0.1:" + one).collect(Collectors.joining(";"));
+      ConsumerConfig<T> config = new ConsumerConfig<T>().setInterfaceId(type.getName()).setProtocol(protocol).setDirectUrl(urls)
           .setInvokeType(invokeType).setTimeout(timeout).setRetries(0).setRegister(false).setSubscribe(false).setRepeatedReferLimit(-1);
       if (!uniqueId.isEmpty()) config.setUniqueId(uniqueId);
       return config.refer();
