@@ -4,6 +4,7 @@ import { problemAt } from '../core/config/check.js';
 import type { Loaded } from '../core/config/load.js';
 import { type Problem, sortProblems } from '../core/config/problem.js';
 import type { Catalog } from '../core/manifest.js';
+import type { StreamFilterManifest } from '../stream/filter.js';
 import type { ProtocolManifest } from '../stream/protocol.js';
 import { routeWarnings } from '../stream/route-check.js';
 import type { RouteTableConfig } from '../stream/route-config.js';
@@ -98,6 +99,7 @@ export function warningsOf(config: Config, placed: readonly Placed[], loaded: Lo
       const cluster = config.clusters.find((c) => c.name === name);
       const spoken = listener.detect.length > 0 ? listener.detect : [listener.protocol];
       if (cluster === undefined || cluster.protocol === '' || spoken.some((one) => cluster.protocol === one || sameFamily(catalog, cluster.protocol, one))) continue;
+      if (listener.stream_filters.some(({ type }) => catalog.find<StreamFilterManifest>('stream-filter', type)?.bridges?.includes(cluster.protocol))) continue;
       const text = `cluster ${name} speaks ${cluster.protocol}, which protocol ${listener.protocol} of this listener cannot be carried to`;
       warn(find('listeners', listener.name), ['protocol'], text, 'its requests end with no-bridge');
     }

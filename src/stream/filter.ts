@@ -61,6 +61,8 @@ export interface OptionFault {
 export interface StreamFilterManifest extends Manifest {
   readonly kind: 'stream-filter';
   readonly schema: z.ZodType;
+  /** Names of the protocols to which its bridges carry exchanges, for what is checked before a filter is made. */
+  readonly bridges?: readonly string[];
   /** The options with relative paths resolved against the directory of the configuration file, and with what the files hold where that is to stay as it was checked. */
   absolute?(options: unknown, directory: string): unknown;
   /** Asked of options that `absolute` returned, in a listener or a route, whenever a configuration is read. */

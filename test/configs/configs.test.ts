@@ -437,6 +437,55 @@ describe('started by a process of its own', () => {
     await finish(one, /^sluice_cluster_requests_total\{cluster="services"\} 2$/m);
   });
 
+  test('http-bolt.yaml leads JSON and raw requests to a Bolt host, and Bolt calls to an application of HTTP', async () => {
+    const [host, admin, bolt] = (await freePorts(3)) as [number, number, number];
+    const file = join(folder, 'http-bolt-echo.yaml');
+    writeFileSync(file, `admin: 127.0.0.1:${admin}\nlisteners: [{name: e, address: "127.0.0.1:${host}", protocol: bolt, routes: e}]\nroutes: [{name: e, routes: [{terminal: echo}]}]\naccess_log: false\n`);
+    const echo = new Process(['start', '-c', file, '--workers', '1']);
+    started.push(echo);
+    await echo.until('errors', /admin +http/);
+    const one = await begin('http-bolt.yaml', { UPSTREAM: `127.0.0.1:${host}`, BOLT: `127.0.0.1:${bolt}`, APP: `127.0.0.1:${upstream}` });
+    const call = await http(one.port, '/com.example.Hello/sayHello', { method: 'POST', body: '["Ann"]' });
+    assert.deepEqual([call.status, call.headers['content-type'], call.text], [200, 'application/json', '"Ann"']);
+    const wrong = await http(one.port, '/com.example.Hello/later', { method: 'POST', body: '["soon"]' });
+    assert.equal(wrong.status, 400);
+    assert.match(wrong.text, /args\[0\] is no long/);
+    const raw = await http(one.port, '/raw/x', { method: 'POST', body: 'as it is' });
+    assert.equal(raw.status, 200, raw.text);
+    assert.match(raw.text, /as it is/);
+    const back = await run(['call', 'bolt', `127.0.0.1:${bolt}`, 'com.example.Any:1.0', 'go', 'text']);
+    await one.process.until('output', /bolt "com\.example\.Any:1\.0\.go" 200 /);
+    assert.match(back.output, /header http-status: 200/);
+    await finish(one, /^sluice_cluster_requests_total\{cluster="services"\} 2$/m);
+  });
+
+  test('http-dubbo.yaml leads requests with JSON to a Dubbo host', async () => {
+    // Answers each call with what it got as a text: "result" 1, then the whole request in hexadecimal.
+    const host = await serve(createServer((socket) => {
+      socket.on('data', (frame: Buffer) => {
+        const text = Buffer.from(frame.toString('hex'));
+        const heartbeat = (frame[2]! & 0x20) !== 0;
+        const content = heartbeat ? Buffer.from('N') : Buffer.concat([Buffer.from([0x91, 0x53, text.length >> 8, text.length & 255]), text]);
+        const head = Buffer.concat([Buffer.from([0xda, 0xbb, heartbeat ? 0x22 : 2, 20]), frame.subarray(4, 12), Buffer.alloc(4)]);
+        head.writeUInt32BE(content.length, 12);
+        socket.write(Buffer.concat([head, content]));
+      });
+      socket.on('error', () => {});
+    }));
+    const one = await begin('http-dubbo.yaml', { UPSTREAM: `127.0.0.1:${host}` });
+    const sent = async (path: string, body: string, headers = {}): Promise<string> => {
+      const reply = await http(one.port, path, { method: 'POST', body, headers });
+      assert.equal(reply.status, 200, reply.text);
+      return Buffer.from(JSON.parse(reply.text) as string, 'hex').toString('latin1');
+    };
+    const any = await sent('/com.example.Shop/buy', '["book"]', { 'dubbo-group': 'blue', 'X-Tenant': 'me' });
+    for (const part of ['$invoke', 'com.example.Shop', '\x03buy', '\x04book', '\x05group\x04blue', '\x08x-tenant\x02me']) assert.ok(any.includes(part), part);
+    const greeter = await sent('/greeter/count', '[5]');
+    for (const part of ['com.example.Greeter', '\x051.0.0', '\x05count', '\x03int']) assert.ok(greeter.includes(part), part);
+    assert.equal((await http(one.port, '/greeter/count', { method: 'POST', body: '[5' })).status, 400);
+    await finish(one, /^sluice_cluster_requests_total\{cluster="services"\} 2$/m);
+  });
+
   test('mesh.yaml leads calls of a service that was subscribed to the application that published it', async () => {
     const [app, admin, mesh, inbound] = (await freePorts(4)) as [number, number, number, number];
     const file = join(folder, 'mesh-app.yaml');

@@ -7,7 +7,8 @@ import { describe, test } from 'node:test';
 import { listOptions } from '../../src/core/config/options.js';
 import { formatProblem } from '../../src/core/config/problem.js';
 import { type Config, configJsonSchema, configSchema, decode, type Decoded } from '../../src/control/model.js';
-import { catalog } from './catalog.js';
+import { Catalog } from '../../src/core/manifest.js';
+import { catalog, fake, manifests } from './catalog.js';
 
 const read = (text: string, previous?: Config, env: Record<string, string> = {}): Decoded => decode(text, 'a.yaml', catalog, previous, { env });
 const problems = (decoded: Decoded): string[] => decoded.problems.map(formatProblem);
@@ -311,6 +312,9 @@ clusters:
       'a.yaml:11:9: routes[0].routes[1]: never matches: route 1 takes everything that it would match',
       'a.yaml:16:12: clusters[1].name: no route or listener uses this cluster',
     ]);
+    const bridged = text.replace('routes: main', 'routes: main\n    stream_filters: [carry]');
+    const carry = (bridges: readonly string[]): string[] => warnings(decode(bridged, 'a.yaml', new Catalog([...manifests, fake('stream-filter', 'carry', undefined, { bridges })])));
+    assert.deepEqual([carry(['bolt']).length, carry(['dubbo']).length], [1, 2], 'a filter carries them');
     assert.deepEqual(warnings(read('lanes: [{name: fast}]')), ['a.yaml:1:8: lanes: lanes are not in force yet: every listener runs on all workers']);
   });
 });

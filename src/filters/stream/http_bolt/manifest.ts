@@ -8,6 +8,7 @@ import { HttpBolt, type HttpBoltConfig } from './filter.js';
 export const manifest: StreamFilterManifest = {
   kind: 'stream-filter',
   name: 'http_bolt',
+  bridges: ['bolt', 'http1', 'http2'],
   doc: 'Carries requests of HTTP to hosts that speak Bolt, as calls of SOFARPC services with arguments in JSON or with headers and content as they are, and requests of Bolt to hosts that speak HTTP. Which of both is told by what the listener speaks.',
   schema: z.strictObject({
     enabled: option(flag(), { default: true, doc: 'Whether requests are carried; false, for a route, leaves its requests as they are. Default true.' }),

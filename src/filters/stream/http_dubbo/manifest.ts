@@ -8,6 +8,7 @@ import { HttpDubbo, type HttpDubboConfig } from './filter.js';
 export const manifest: StreamFilterManifest = {
   kind: 'stream-filter',
   name: 'http_dubbo',
+  bridges: ['dubbo'],
   doc: 'Carries requests of HTTP to hosts that speak Dubbo: generic calls in Hessian 2, arguments and results in JSON.',
   schema: z.strictObject({
     enabled: option(flag(), { default: true, doc: 'Whether requests are carried; false, for a route, leaves its requests as they are. Default true.' }),
