@@ -6,6 +6,7 @@ import { setClock } from '../../src/core/clock.js';
 import { wheel } from '../../src/core/deadline.js';
 import { setRandom } from '../../src/core/random.js';
 import { MAX_IN_FLIGHT } from '../../src/stream/id-table.js';
+import type { MessagePool } from '../../src/stream/pool/pool.js';
 import { buildFrame, buildHeaders } from '../../src/stream/protocol/bolt/frame.js';
 import { BoltProtocol } from '../../src/stream/protocol/bolt/protocol.js';
 import { manifest } from '../../src/stream/protocol/http1/manifest.js';
@@ -309,14 +310,42 @@ describe('multiplex', () => {
     };
     clock.advance(100);
     leave(0);
-    assert.ok(!(l.hosts[0]!.awayUntil > 0), 'one connection has reached its age');
+    assert.equal(l.hosts[0]!.awayUntil, 0, 'one connection has reached its age');
     clock.advance(6000);
     leave(1);
-    assert.ok(!(l.hosts[0]!.awayUntil > 0), 'another one');
+    assert.equal(l.hosts[0]!.awayUntil, 0, 'another one');
     clock.advance(50);
     leave(2);
     assert.equal(l.hosts[0]!.awayUntil - clock.now(), 5000, 'a new connection is told at once: the host drains');
     assert.equal(l.finished.filter((f) => f.code === '').length, 3);
+    return l;
+  }));
+
+  test('a host that says that it leaves is left alone for longer, whatever is heard of it in the meantime', () => frozen((clock) => {
+    const l = bolt();
+    const c = l.client();
+    const leave = (n: number, leaving: boolean): void => {
+      c.feed(frame(n + 1));
+      const up = l.upstream(n);
+      const pool = l.hosts[0]!.pool as MessagePool;
+      for (const session of [...pool.sessions]) session.onGoAway(leaving);
+      up.feed(frame(idsOf(up)[0]!, 0));
+      assert.equal(up.destroyed, true, 'closed once its last call was answered');
+    };
+    const start = clock.now();
+    leave(0, true);
+    assert.equal(l.hosts[0]!.awayUntil, start + 15_000);
+    clock.advance(1000);
+    leave(1, false);
+    assert.equal(l.hosts[0]!.awayUntil, start + 15_000, 'a connection by necessity, asked to be left as well');
+    clock.advance(1000);
+    leave(2, true);
+    assert.equal(l.hosts[0]!.awayUntil, start + 17_000, 'it goes on to leave');
+    clock.advance(20_000);
+    leave(3, false);
+    clock.advance(1000);
+    leave(4, false);
+    assert.equal(l.hosts[0]!.awayUntil, start + 23_000 + 5000);
     return l;
   }));
 

@@ -95,7 +95,7 @@ export class Lab {
     };
     this.cluster = cluster as unknown as Cluster;
     for (let i = 1; i <= (options.hosts ?? 1); i++) {
-      const host = { address: `10.0.0.${i}:80`, cluster: this.cluster, active: 0, connections: 0, healthy: true, removed: false, pool: null as HostPool | null, stats: new HostStats(this.stats, 'app', `10.0.0.${i}:80`) };
+      const host = { address: `10.0.0.${i}:80`, cluster: this.cluster, active: 0, connections: 0, healthy: true, removed: false, awayUntil: 0, pool: null as HostPool | null, stats: new HostStats(this.stats, 'app', `10.0.0.${i}:80`) };
       this.hosts.push(host as unknown as Host);
     }
     const terminals = new Map((options.terminals ?? []).map((t) => [t.name, t]));

@@ -260,6 +260,8 @@ export class Cluster implements DeadlineOwner {
     this.epoch = this.levels.read(this.epochRow);
     const willing = this.list.filter((host) => host.weight > 0);
     const healthy = willing.filter((host) => host.healthy);
+    // One that failed a check is gone, whatever it had asked for, and may be taken as soon as it is back.
+    for (const host of willing) if (!host.healthy) host.awayUntil = 0;
     this.panic = healthy.length * 100 < this.current.panic_threshold * willing.length;
     this.usable = this.panic ? willing : healthy;
     this.share();

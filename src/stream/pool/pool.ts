@@ -11,8 +11,13 @@ import type { Protocol } from '../protocol.js';
 import { Session } from '../session.js';
 import type { ClusterPools } from './cluster-pools.js';
 
-/** How long a host that goes away is left alone, ms. */
+/** How long a host that asked twice to go away is left alone, ms; the second word within this time after the first is what tells it. */
 const AWAY_MS = 5000;
+/**
+ * How long one is left alone that said that it leaves, ms. Dubbo's Java servers then wait up to 10 s (`dubbo.service.shutdown.wait`) for their
+ * other clients, and serve new connections without a word until they stop.
+ */
+const LEAVING_MS = 15_000;
 
 /** Reads a connection until it is open and the session takes over; nothing is delivered inside `connect`. */
 class Opening implements Reader {
@@ -73,11 +78,13 @@ export abstract class MessagePool implements HostPool {
 
   /**
    * The host asked for nothing more on the session. Where it says so (`leaving`), or asks twice within a moment, it is the host itself that
-   * goes (a new connection to one that drains is told at once): others are taken instead, for long enough that it is gone or back.
+   * goes (a new connection to one that drains is told at once): others are taken instead while there are any, for long enough that it is
+   * gone or back. A failed health check ends that earlier: the host is gone, and back once it passes.
    */
   goAway(session: Session, leaving = false): void {
     const time = now();
-    if (leaving || time - this.lastGoAway < AWAY_MS) this.host.awayUntil = time + AWAY_MS;
+    const wait = leaving ? LEAVING_MS : time - this.lastGoAway < AWAY_MS ? AWAY_MS : 0;
+    if (wait > 0) this.host.awayUntil = Math.max(this.host.awayUntil, time + wait);
     this.lastGoAway = time;
     session.leavePool();
   }

@@ -121,6 +121,21 @@ describe('picking', () => {
     }
   });
 
+  test('takes a host that had asked to be left alone as soon as it failed a health check and passed again', () => {
+    up.apply({ name: 'a', hosts: HOSTS.slice(0, 3) });
+    const cluster = up.cluster('a');
+    const host = byAddress('a', HOSTS[0]!);
+    host.awayUntil = time.now() + 15_000;
+    up.setHealthy('a', HOSTS[1]!, false);
+    assert.ok(!(HOSTS[0]! in counts(cluster, 60)), 'another one failed');
+    up.setHealthy('a', HOSTS[1]!, true);
+    assert.ok(!(HOSTS[0]! in counts(cluster, 60)), 'and passed');
+    up.setHealthy('a', HOSTS[0]!, false);
+    assert.ok(!(HOSTS[0]! in counts(cluster, 60)), 'it is gone');
+    up.setHealthy('a', HOSTS[0]!, true);
+    assert.equal(counts(cluster, 60)[HOSTS[0]!], 20, 'it is back');
+  });
+
   test('ignores health only below a panic threshold, and says so', () => {
     up.apply({ name: 'a', hosts: HOSTS, panic_threshold: '50%' }, { name: 'b', hosts: HOSTS });
     for (const address of HOSTS.slice(0, 2)) up.setHealthy('a', address, false);

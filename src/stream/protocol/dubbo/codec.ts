@@ -211,10 +211,8 @@ export class DubboCodec implements Codec {
     if (!isRequest) {
       sink.onPong(head.id);
     } else if (isReadOnly(head.buf, head.bodyStart, head.bodyEnd)) {
-      // It speaks of the host, not of the connection: new ones are accepted, told nothing, and lost when the last old one is closed. Asked
-      // twice, the pool leaves the host alone.
-      sink.onGoAway();
-      sink.onGoAway();
+      // It speaks of the host, not of the connection: new ones are accepted, told nothing, and lost when the last old one is closed.
+      sink.onGoAway(true);
     } else if (twoWay) {
       sink.onPing(head);
     }
