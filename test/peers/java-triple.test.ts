@@ -93,14 +93,14 @@ clusters:
   return { sluice, port };
 }
 
-/** A listener to one cluster of these ports; `route` are further lines of the route. */
-async function through(t: TestContext, ports: readonly number[], route = ''): Promise<{ sluice: Sluice; port: number }> {
+/** A listener to one cluster of these ports; `route` are further lines of the route, `cluster` of the cluster. */
+async function through(t: TestContext, ports: readonly number[], route = '', cluster = ''): Promise<{ sluice: Sluice; port: number }> {
   const port = await freePort();
   const sluice = await start(t, {
     config: `
 listeners: [{name: in, address: "127.0.0.1:${port}", protocol: http2, routes: main}]
 routes: [{name: main, routes: [{cluster: servers${route}}]}]
-clusters: [{name: servers, protocol: http2, hosts: "${ports.map((p) => `127.0.0.1:${p}`).join(',')}"}]
+clusters: [{name: servers, protocol: http2, hosts: "${ports.map((p) => `127.0.0.1:${p}`).join(',')}"${cluster}}]
 `,
   });
   return { sluice, port };
@@ -220,21 +220,38 @@ describe('Triple', { skip, timeout: 240_000 }, () => {
     assert.equal(await sluice.metric('sluice_listener_requests_total', 'listener="in"'), 400);
   });
 
-  test('a server that stops in good order', async (t) => {
+  test('a server that hangs half way: what it does not answer is asked elsewhere, and none fails', async (t) => {
     const doomed = await serve('doomed');
-    const { sluice, port } = await through(t, [doomed.port, server.port]);
-    const counts = await load(port, 600, 200, () => doomed.program.kill('SIGTERM'));
+    const { sluice, port } = await through(
+      t,
+      [doomed.port, server.port],
+      ', idempotent: true, retry: {on: [connect-failure, reset, try-timeout], attempts: 6, per_try_timeout: 1500ms}',
+      ', breaker: {retry_budget: {percent: 100, min: 100}}, health_check: {type: http2, options: {answer: any}, interval: 500ms, timeout: 1s, retry_interval: 200ms, unhealthy_threshold: 1}',
+    );
+    const counts = await load(port, 300, 150, () => doomed.program.kill('SIGSTOP'));
     assert.deepEqual([...counts.keys()].sort(), ['doomed', 'main'], 'both took part');
     assert.equal(await sluice.metric('sluice_listener_reasons_total'), 0, 'no exchange ended badly');
+    assert.ok((await sluice.metric('sluice_cluster_retries_total')) > 0);
+    await doomed.program.stop();
+  });
+
+  test('a server that stops in good order says go-away: it gets nothing new, and no call fails without a second try', async (t) => {
+    const doomed = await serve('doomed');
+    const { sluice, port } = await through(t, [doomed.port, server.port], '', ', health_check: {type: http2, options: {answer: any}, interval: 500ms, retry_interval: 200ms, unhealthy_threshold: 1}');
+    const counts = await load(port, 500, 200, () => doomed.program.kill('SIGTERM'));
+    assert.deepEqual([...counts.keys()].sort(), ['doomed', 'main'], 'both took part');
+    assert.equal(await sluice.metric('sluice_listener_reasons_total'), 0, 'no exchange ended badly');
+    await doomed.program.stop();
   });
 
   test('a client with two providers leaves the proxy that drains, and loses no call', async (t) => {
     const one = await through(t, [server.port]);
     const two = await through(t, [server.port]);
     const url = [one, two].map(({ port }) => `tri://${NAME}:${port}?retries=0&timeout=20000`).join(';');
-    await load(url, 600, 200, () => one.sluice.kill('SIGTERM'));
+    await load(url, 400, 200, () => one.sluice.kill('SIGTERM'));
     assert.equal(await one.sluice.exited, 0);
     assert.equal(await two.sluice.metric('sluice_listener_reasons_total'), 0);
+    assert.ok((await two.sluice.metric('sluice_listener_requests_total')) > 0);
   });
 
   test('a client of grpc-js and a Java server, a Java client and a server of grpc-js', async (t) => {

@@ -17,20 +17,26 @@ const SERVING = 1;
 const MAX_ANSWER = 1024;
 
 /**
- * `service` is the name asked for; '' asks for the host as a whole. Up: SERVING. Down: any other status, a service or a health
- * protocol that the host does not have, and, from hosts that answer without gRPC, statuses of 400 and above.
+ * Options: `service` is the name asked for, and '' (default) asks for the host as a whole; `answer` is "serving" (default) or "any". Up:
+ * SERVING. Down: any other status, a service or a health protocol that the host does not have, and, from hosts that answer without
+ * gRPC, statuses of 400 and above. With "any" every reply is up: servers of Dubbo and SOFARPC have no health protocol.
  */
 export class GrpcProbe implements Probe, CodecSink {
   cause = '';
   private readonly service: string;
+  private readonly any: boolean;
+  private readonly mistake: string;
   private readonly codec = new Http2ClientCodec(defaultLimits);
   private verdict: ProbeVerdict = PROBE_MORE;
   private seen = 0;
   private grpc = false;
   private content = Buffer.alloc(0);
 
-  constructor(service = '') {
-    this.service = service;
+  constructor(options: unknown = {}) {
+    const { service = '', answer = 'serving' } = (options ?? {}) as Readonly<Record<string, unknown>>;
+    this.mistake = mistakeOf(options);
+    this.service = typeof service === 'string' ? service : '';
+    this.any = answer === 'any';
   }
 
   ask(out: Output): void {
@@ -47,6 +53,7 @@ export class GrpcProbe implements Probe, CodecSink {
   }
 
   judge(buf: Uint8Array, start: number, end: number): ProbeVerdict {
+    if (this.mistake !== '') this.end(false, this.mistake);
     const from = start + this.seen;
     if (end > from) this.seen += this.codec.decode(buf, from, end, this);
     return this.verdict;
@@ -55,6 +62,10 @@ export class GrpcProbe implements Probe, CodecSink {
   onReply(head: Head, last: boolean): void {
     const h2 = head as Http2Head;
     if (head.interim) return;
+    if (this.any) {
+      this.end(true, '');
+      return;
+    }
     const status = Number(head.get(STATUS));
     this.grpc = h2.meaning.grpc || h2.meaning.grpcStatus >= 0;
     if (status !== 200 || !this.grpc) this.end(!this.grpc && status < 400, `it answered with status ${status}`);
@@ -105,4 +116,14 @@ export class GrpcProbe implements Probe, CodecSink {
   onRequest(): void {}
   onPing(): void {}
   onPong(): void {}
+}
+
+/** What is wrong with the options, or ''; the configuration cannot check them, so that the cause of an ill host has to tell. */
+function mistakeOf(options: unknown): string {
+  for (const [key, value] of Object.entries((options ?? {}) as Readonly<Record<string, unknown>>)) {
+    if (key !== 'service' && key !== 'answer') return `${key} is no option of this probe`;
+    if (typeof value !== 'string') return `option ${key} is not a text`;
+    if (key === 'answer' && value !== 'serving' && value !== 'any') return `option answer is ${value}, not one of serving, any`;
+  }
+  return '';
 }

@@ -31,7 +31,7 @@ export class Http2 implements Protocol {
   /** Servers of gRPC close connections whose client pings more often than they like, so it has to be asked for. */
   readonly heartbeat = { interval: 0, timeout: 0, misses: 0 };
   readonly downstreamIdle = 90_000;
-  readonly probe: ProbeFactory = (options) => new GrpcProbe((options as { readonly service?: string } | null)?.service ?? '');
+  readonly probe: ProbeFactory = (options) => new GrpcProbe(options);
   private readonly limits: Http2Limits;
 
   constructor(limits: Http2Limits = defaultLimits) {
