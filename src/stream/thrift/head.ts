@@ -1,11 +1,9 @@
 // The head of a Thrift message over its wire bytes: service and method are found in place, edits are kept beside them until it is encoded.
-import { Head, REPLY, RPC_METHOD, SERVICE, STATUS, type HeaderName } from '../head.js';
+import { FrameHead, checkValue } from '../frame-head.js';
+import { REPLY, RPC_METHOD, SERVICE, STATUS, type HeaderName } from '../head.js';
 import { EMPTY, type Form, MAX_NAME, STRICT } from './frame.js';
 
 const COLON = 58;
-
-/** Holds the digits of `:status`; valid until the next look-up. */
-const digits = Buffer.alloc(3);
 
 /**
  * Parts: `:rpc-method` is the name of the message; `:service` what stands before its first colon (TMultiplexedProtocol), or, with Dubbo's
@@ -13,7 +11,7 @@ const digits = Buffer.alloc(3);
  * it does nothing. Service and method of a request may be set; an empty service takes it away. Those of a reply stay what they are:
  * clients get back the name that they asked for.
  */
-export class ThriftHead extends Head {
+export class ThriftHead extends FrameHead {
   /** Whether the frame has Dubbo's header. */
   readonly dubbo: boolean;
   form: Form = STRICT;
@@ -120,26 +118,12 @@ export class ThriftHead extends Head {
     return this.vend > this.vstart;
   }
 
-  private findStatus(): boolean {
-    const status = this.status;
-    digits[0] = 48 + Math.floor(status / 100);
-    digits[1] = 48 + (Math.floor(status / 10) % 10);
-    digits[2] = 48 + (status % 10);
-    this.vbuf = digits;
-    this.vstart = 0;
-    this.vend = 3;
-    return true;
-  }
-
   each(_visit: (name: string, value: string) => void): void {}
 
   // === editing
 
   set(name: HeaderName, value: string): void {
-    for (let i = 0; i < value.length; i++) {
-      const c = value.charCodeAt(i);
-      if (c === 10 || c === 13 || c === 0) throw new TypeError('a header value holds CR, LF or NUL');
-    }
+    checkValue(value);
     if (this.kind === REPLY) return;
     if (name.part === SERVICE) this.setService(value);
     else if (name.part === RPC_METHOD && value !== '') this.setMethod(value);
@@ -184,10 +168,7 @@ export class ThriftHead extends Head {
   keep(): ThriftHead {
     const copy = new ThriftHead(this.dubbo);
     const start = this.start;
-    const buf = Buffer.allocUnsafeSlow(this.end - start);
-    buf.set(this.buf.subarray(start, this.end));
-    copy.buf = buf;
-    copy.end = buf.length;
+    this.copyTo(copy);
     copy.form = this.form;
     copy.type = this.type;
     copy.seqid = this.seqid;
@@ -200,23 +181,6 @@ export class ThriftHead extends Head {
     copy.serviceEnd = this.serviceEnd - start;
     copy.idHigh = this.idHigh;
     copy.idLow = this.idLow;
-    copy.kind = this.kind;
-    copy.id = this.id;
-    copy.whole = this.whole;
-    if (this.bodyBuf === this.buf) {
-      copy.bodyBuf = buf;
-      copy.bodyStart = this.bodyStart - start;
-      copy.bodyEnd = this.bodyEnd - start;
-    } else {
-      copy.bodyBuf = Buffer.from(this.bodyBuf.subarray(this.bodyStart, this.bodyEnd));
-      copy.bodyEnd = copy.bodyBuf.length;
-    }
-    copy.length = this.length;
-    copy.status = this.status;
-    copy.rawStatus = this.rawStatus;
-    copy.sharing = this.sharing;
-    copy.edited = this.edited;
-    copy.refused = this.refused;
     copy.newName = this.newName;
     copy.newService = this.newService;
     return copy;

@@ -1,7 +1,8 @@
 // The head of a Bolt request or response over its wire bytes: header look-ups walk the block in place, edits rewrite a copy of it.
 import { equalAt } from '../../../core/bytes.js';
 import type { ReasonCode } from '../../../core/reason.js';
-import { Head, PLAIN, REPLY, RPC_METHOD, SERVICE, STATUS, VERSION, headerName, type HeaderName } from '../../head.js';
+import { FrameHead, checkValue } from '../../frame-head.js';
+import { PLAIN, REPLY, RPC_METHOD, SERVICE, STATUS, VERSION, headerName, type HeaderName } from '../../head.js';
 import { EMPTY, MAX_BLOCK, i32, putU32 } from './frame.js';
 import { httpOfStatus, statusOfHttp } from './status.js';
 
@@ -11,9 +12,6 @@ export const CLASS_HEADER = 'bolt-class';
 const service = headerName('service');
 const targetService = headerName('sofa_head_target_service');
 const methodName = headerName('sofa_head_method_name');
-
-/** Holds the digits of `:status`; valid until the next look-up. */
-const digits = Buffer.alloc(3);
 
 /** Blocks of edited heads, given back when the message is done, so that an idle connection holds none. */
 const spareBlocks: Buffer[] = [];
@@ -43,7 +41,7 @@ export function isHeaderBlock(buf: Uint8Array, start: number, end: number): bool
  * Names compare by case. Of several equal names the first counts. A null value counts as absent. In a block that breaks off, what
  * comes before the break is found and the frame is forwarded as it is; an edit of it is refused.
  */
-export class BoltHead extends Head {
+export class BoltHead extends FrameHead {
   proto = 1;
   /** Bytes before the class. */
   fixed = 0;
@@ -170,17 +168,6 @@ export class BoltHead extends Head {
     this.vstart = ++p;
     while (p < end && buf[p] !== 58) p++;
     this.vend = p;
-    return true;
-  }
-
-  private findStatus(): boolean {
-    const status = this.status;
-    digits[0] = 48 + Math.floor(status / 100);
-    digits[1] = 48 + (Math.floor(status / 10) % 10);
-    digits[2] = 48 + (status % 10);
-    this.vbuf = digits;
-    this.vstart = 0;
-    this.vend = 3;
     return true;
   }
 
@@ -354,31 +341,11 @@ export class BoltHead extends Head {
   keep(): BoltHead {
     const copy = new BoltHead();
     const start = this.start;
-    const buf = Buffer.allocUnsafeSlow(this.end - start);
-    buf.set(this.buf.subarray(start, this.end));
-    copy.buf = buf;
-    copy.end = buf.length;
+    this.copyTo(copy);
     copy.proto = this.proto;
     copy.fixed = this.fixed;
     copy.blockStart = this.blockStart - start;
     copy.blockEnd = this.blockEnd - start;
-    copy.kind = this.kind;
-    copy.id = this.id;
-    copy.whole = this.whole;
-    if (this.bodyBuf === this.buf) {
-      copy.bodyBuf = buf;
-      copy.bodyStart = this.bodyStart - start;
-      copy.bodyEnd = this.bodyEnd - start;
-    } else {
-      copy.bodyBuf = Buffer.from(this.bodyBuf.subarray(this.bodyStart, this.bodyEnd));
-      copy.bodyEnd = copy.bodyBuf.length;
-    }
-    copy.length = this.length;
-    copy.timeout = this.timeout;
-    copy.status = this.status;
-    copy.rawStatus = this.rawStatus;
-    copy.edited = this.edited;
-    copy.refused = this.refused;
     copy.newClass = this.newClass;
     if (this.block !== null) {
       copy.block = Buffer.allocUnsafeSlow(this.size);
@@ -394,11 +361,4 @@ function isAscii(value: string): boolean {
   if (value.length > 64) return false;
   for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 0x7f) return false;
   return true;
-}
-
-function checkValue(value: string): void {
-  for (let i = 0; i < value.length; i++) {
-    const c = value.charCodeAt(i);
-    if (c === 10 || c === 13 || c === 0) throw new TypeError('a header value holds CR, LF or NUL');
-  }
 }

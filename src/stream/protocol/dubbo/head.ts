@@ -1,6 +1,7 @@
 // The head of a Dubbo request or response over its frame: names and attachments are found in the body when asked for, edits rewrite the body.
 import type { ReasonCode } from '../../../core/reason.js';
-import { GROUP, Head, PLAIN, REPLY, RPC_METHOD, SERVICE, STATUS, VERSION, headerName, type HeaderName } from '../../head.js';
+import { FrameHead, checkValue } from '../../frame-head.js';
+import { GROUP, PLAIN, REPLY, RPC_METHOD, SERVICE, STATUS, VERSION, headerName, type HeaderName } from '../../head.js';
 import { BodyIndex, FRAMEWORK, METHOD, PATH, VERSION as VERSION_PLACE, resultOf } from './body.js';
 import { EMPTY, HESSIAN2, RESULT_EXCEPTION, RESULT_EXCEPTION_ATTACHMENTS, SERIALIZATION_MASK } from './frame.js';
 import { END, MAP, NULL, stringValue, unitsText } from './hessian.js';
@@ -18,9 +19,6 @@ const version = headerName('version');
 
 /** Longest value that an edit writes, in UTF-16 units; one chunk of a string. */
 const MAX_VALUE = 0x7fff;
-
-/** Holds the digits of `:status`; valid until the next look-up. */
-const digits = Buffer.alloc(3);
 
 const results = ['exception', 'value', 'null'].map((word) => Buffer.from(word));
 
@@ -42,7 +40,7 @@ const index = new BodyIndex();
  *
  * The content is the body: all behind the 16 bytes of the header. An edit changes the content, so that filters on bodies see it.
  */
-export class DubboHead extends Head {
+export class DubboHead extends FrameHead {
   /** Flags of the frame; the lowest five bits are the serialization. */
   flags = 0;
   /** Of a message in pieces: where the bytes that are at hand end. */
@@ -146,17 +144,6 @@ export class DubboHead extends Head {
     this.vbuf = results[result % 3]!;
     this.vstart = 0;
     this.vend = this.vbuf.length;
-    return true;
-  }
-
-  private findStatus(): boolean {
-    const status = this.status;
-    digits[0] = 48 + Math.floor(status / 100);
-    digits[1] = 48 + (Math.floor(status / 10) % 10);
-    digits[2] = 48 + (status % 10);
-    this.vbuf = digits;
-    this.vstart = 0;
-    this.vend = 3;
     return true;
   }
 
@@ -335,37 +322,9 @@ export class DubboHead extends Head {
     const copy = new DubboHead();
     const start = this.start;
     const upTo = this.whole ? this.end : this.peekEnd;
-    const buf = Buffer.allocUnsafeSlow(upTo - start);
-    buf.set(this.buf.subarray(start, upTo));
-    copy.buf = buf;
-    copy.end = this.end - start;
-    copy.kind = this.kind;
-    copy.id = this.id;
+    this.copyTo(copy, upTo);
     copy.flags = this.flags;
-    copy.whole = this.whole;
-    copy.sharing = this.sharing;
-    if (this.bodyBuf === this.buf) {
-      copy.bodyBuf = buf;
-      copy.bodyStart = this.bodyStart - start;
-      copy.bodyEnd = this.bodyEnd - start;
-    } else {
-      copy.bodyBuf = Buffer.from(this.bodyBuf.subarray(this.bodyStart, this.bodyEnd));
-      copy.bodyEnd = copy.bodyBuf.length;
-    }
     copy.peekEnd = upTo - start;
-    copy.length = this.length;
-    copy.timeout = this.timeout;
-    copy.status = this.status;
-    copy.rawStatus = this.rawStatus;
-    copy.edited = this.edited;
-    copy.refused = this.refused;
     return copy;
-  }
-}
-
-function checkValue(value: string): void {
-  for (let i = 0; i < value.length; i++) {
-    const c = value.charCodeAt(i);
-    if (c === 10 || c === 13 || c === 0) throw new TypeError('a header value holds CR, LF or NUL');
   }
 }

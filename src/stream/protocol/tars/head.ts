@@ -1,6 +1,7 @@
 // The head of a Tars packet over its wire bytes: names and maps are found in place, edits are kept beside them until the packet is written.
 import type { ReasonCode } from '../../../core/reason.js';
-import { Head, PLAIN, REPLY, RPC_METHOD, SERVICE, STATUS, type HeaderName } from '../../head.js';
+import { FrameHead, checkValue } from '../../frame-head.js';
+import { PLAIN, REPLY, RPC_METHOD, SERVICE, STATUS, type HeaderName } from '../../head.js';
 import { MAP, STRING1, STRING4, found, readString, skipField } from './jce.js';
 import { codeOfHttp, httpOfCode } from './status.js';
 import { StringMap } from './string-map.js';
@@ -17,9 +18,6 @@ const STATUS_PREFIX = 'STATUS_';
 
 const CONTEXT_TAG = 9;
 
-/** Holds the digits of `:status`; valid until the next look-up. */
-const digits = Buffer.alloc(3);
-
 /**
  * Two layouts (RequestF.tars), both behind a u32 length that counts itself:
  *
@@ -33,7 +31,7 @@ const digits = Buffer.alloc(3);
  * case. The maps are looked for only when somebody asks for a header; where the packet breaks off before one, it counts as empty, the
  * packet is forwarded as it is, and an edit of that map is refused.
  */
-export class TarsHead extends Head {
+export class TarsHead extends FrameHead {
   version = 1;
   packetType = 0;
   messageType = 0;
@@ -181,17 +179,6 @@ export class TarsHead extends Head {
     return this.kind === REPLY && this.findIn(this.statuses, RESULT_DESC_KEY);
   }
 
-  private findStatus(): boolean {
-    const status = this.status;
-    digits[0] = 48 + Math.floor(status / 100);
-    digits[1] = 48 + (Math.floor(status / 10) % 10);
-    digits[2] = 48 + (status % 10);
-    this.vbuf = digits;
-    this.vstart = 0;
-    this.vend = 3;
-    return true;
-  }
-
   each(visit: (name: string, value: string) => void): void {
     this.index();
     this.context.each(this.buf, visit);
@@ -290,28 +277,7 @@ export class TarsHead extends Head {
   keep(): TarsHead {
     const copy = new TarsHead();
     const by = this.start;
-    const buf = Buffer.allocUnsafeSlow(this.end - by);
-    buf.set(this.buf.subarray(by, this.end));
-    copy.buf = buf;
-    copy.end = buf.length;
-    copy.kind = this.kind;
-    copy.id = this.id;
-    copy.whole = this.whole;
-    if (this.bodyBuf === this.buf) {
-      copy.bodyBuf = buf;
-      copy.bodyStart = this.bodyStart - by;
-      copy.bodyEnd = this.bodyEnd - by;
-    } else {
-      copy.bodyBuf = Buffer.from(this.bodyBuf.subarray(this.bodyStart, this.bodyEnd));
-      copy.bodyEnd = copy.bodyBuf.length;
-    }
-    copy.length = this.length;
-    copy.timeout = this.timeout;
-    copy.sharing = this.sharing;
-    copy.status = this.status;
-    copy.rawStatus = this.rawStatus;
-    copy.edited = this.edited;
-    copy.refused = this.refused;
+    this.copyTo(copy);
     copy.version = this.version;
     copy.packetType = this.packetType;
     copy.messageType = this.messageType;
@@ -340,12 +306,5 @@ export class TarsHead extends Head {
       copy.descEnd = this.descEnd - by;
     }
     return copy;
-  }
-}
-
-function checkValue(value: string): void {
-  for (let i = 0; i < value.length; i++) {
-    const c = value.charCodeAt(i);
-    if (c === 10 || c === 13 || c === 0) throw new TypeError('a header value holds CR, LF or NUL');
   }
 }
