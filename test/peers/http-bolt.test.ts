@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
-import { connect as connectHttp2 } from 'node:http2';
+import { connect as connectHttp2, createServer as createHttp2, type ServerHttp2Session } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { resolve } from 'node:path';
 import { after, test, type TestContext } from 'node:test';
 import { bodyOf, send, serveHttp, type Reply } from '../support/http.js';
@@ -157,13 +158,27 @@ test('clients of HTTP/2 as well, many at once', { timeout: 60_000 }, async (t) =
 test('HTTP over Bolt and back to HTTP: requests and replies arrive as they were', { timeout: 60_000 }, async (t) => {
   const { port: host } = await serveHttp(t, async (asked, reply) => {
     const body = await bodyOf(asked);
-    if (asked.url === '/missing') {
-      reply.writeHead(404, { 'content-type': 'text/plain', 'x-why': 'gone' }).end('no such thing');
-      return;
-    }
-    reply.writeHead(201, { 'x-seen': [asked.method, asked.url, asked.headers['host'], asked.headers['x-own'], asked.headers['bolt-class']].join(' ') }).end(body);
+    if (asked.url === '/missing') reply.writeHead(404, { 'content-type': 'text/plain', 'x-why': 'gone' }).end('no such thing');
+    else reply.writeHead(201, { 'x-seen': [asked.method, asked.url, asked.headers['host'], asked.headers['x-own'], asked.headers['bolt-class']].join(' ') }).end(body);
   });
-  for (const [upstream, frame] of [['http1', 'v1'], ['http1', 'v2']] as const) {
+  const second = createHttp2((asked, reply) => {
+    const pieces: Buffer[] = [];
+    asked.on('data', (piece: Buffer) => pieces.push(piece));
+    asked.on('end', () => {
+      if (asked.url === '/missing') reply.writeHead(404, { 'content-type': 'text/plain', 'x-why': 'gone' }).end('no such thing');
+      else reply.writeHead(201, { 'x-seen': [asked.method, asked.url, asked.authority, asked.headers['x-own'], asked.headers['bolt-class']].join(' ') }).end(Buffer.concat(pieces));
+    });
+  });
+  const sessions = new Set<ServerHttp2Session>();
+  second.on('session', (session) => sessions.add(session));
+  second.listen(0, '127.0.0.1');
+  await once(second, 'listening');
+  t.after(() => {
+    for (const session of sessions) session.destroy();
+    second.close();
+  });
+  const hosts = { http1: host, http2: (second.address() as AddressInfo).port };
+  for (const [upstream, frame] of [['http1', 'v1'], ['http2', 'v2']] as const) {
     const [bolt, http] = [await freePort(), await freePort()];
     await start(t, {
       config: `
@@ -171,7 +186,7 @@ listeners:
   - {name: bolt, address: "127.0.0.1:${bolt}", protocol: bolt, cluster: app, stream_filters: [{type: http_bolt, upstream: ${upstream}}]}
   - {name: http, address: "127.0.0.1:${http}", protocol: http1, cluster: bolt, stream_filters: [{type: http_bolt, mode: raw, class: com.example.Raw, codec: 12, frame: ${frame}}]}
 clusters:
-  - {name: app, protocol: ${upstream}, hosts: "127.0.0.1:${host}"}
+  - {name: app, protocol: ${upstream}, hosts: "127.0.0.1:${hosts[upstream]}"}
   - {name: bolt, protocol: bolt, hosts: "127.0.0.1:${bolt}"}
 `,
     });

@@ -90,6 +90,8 @@ describe('HTTP to Dubbo', { skip, timeout: 300_000 }, () => {
       assert.equal(await ok(`/${SHOP}/count`, { types: ['java.lang.String'], args: ['7'] }), 'text 7');
       assert.equal(await ok(`/${SHOP}/sum`, { types: ['java.util.List<java.lang.Long>'], args: [[1, '9007199254740993']] }), '9007199254740994', 'a long that JSON readers do not hold exactly');
       assert.deepEqual(await ok(`/${SHOP}/names`, [{ x: { name: 'B', age: 2, mood: 'BAD' }, y: { name: 'A', age: 1 } }]), ['A 1 GOOD', 'B 2 BAD']);
+      assert.equal(await ok(`/${SHOP}/power`, [71]), '-2361183241434822606848');
+      assert.equal(await ok(`/${SHOP}/negated`, { types: ['java.math.BigInteger'], args: ['2361183241434822606848'] }), '-2361183241434822606848');
       assert.equal(await ok(`/${SHOP}/nothing`), null);
       const any = ['text', 1, -3_000_000_000, 1.5, 0.1, 1e300, true, null, [[], 'x'], { a: { b: [1] }, __proto: 1 }, 'é\u{1f600}'.repeat(40_000)];
       assert.deepEqual(await ok(`/${SHOP}/same`, [any]), any);

@@ -62,6 +62,8 @@ export function callOf(body: Json | undefined, known: readonly string[] | undefi
 /** A Java type as in source: a class or a primitive, with type parameters and [] behind it. */
 const TYPE = /^[\w$]+(?:\.[\w$]+)*(?:<[\w$.<>?,\s[\]]*>)?(?:\[\])*$/;
 const LONGEST_TYPE = 500;
+/** The time to read more grows by their square. */
+const MAX_DIGITS = 400;
 
 export function isJavaType(text: string): boolean {
   return text.length <= LONGEST_TYPE && TYPE.test(text);
@@ -238,15 +240,31 @@ function dateOf(value: Json, where: string): number {
 
 function writeBig(w: JavaWriter, value: Json, type: string, where: string, style: Style): void {
   const text = value instanceof Fraction ? String(value.value) : typeof value === 'number' || typeof value === 'bigint' ? String(value) : value;
-  if (typeof text !== 'string' || !(type === 'java.math.BigInteger' ? /^-?\d+$/ : /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/).test(text)) return bad(where, `is no ${type}`);
+  if (typeof text !== 'string' || text.length > MAX_DIGITS || !(type === 'java.math.BigInteger' ? /^-?\d+$/ : /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/).test(text)) return bad(where, `is no ${type}`);
   if (!style.classes) {
     w.string(text);
     return;
   }
   w.map(type);
-  w.string('value');
-  w.string(text);
+  if (type === 'java.math.BigInteger') {
+    writeMagnitude(w, BigInt(text));
+  } else {
+    w.string('value');
+    w.string(text);
+  }
   w.endMap();
+}
+
+/** The fields of a BigInteger that its readers set: sign, and magnitude in ints, the highest first. */
+function writeMagnitude(w: JavaWriter, value: bigint): void {
+  const words: number[] = [];
+  for (let rest = value < 0n ? -value : value; rest > 0n; rest >>= 32n) words.unshift(Number(BigInt.asIntN(32, rest)));
+  w.string('signum');
+  w.int(value < 0n ? -1 : value > 0n ? 1 : 0);
+  w.string('mag');
+  w.list('[int', words.length);
+  for (const word of words) w.int(word);
+  w.endList();
 }
 
 function writeArray(w: JavaWriter, value: Json, of: string, where: string, style: Style): void {

@@ -66,8 +66,8 @@ class Shower {
   }
 
   private object({ className, fields }: JavaObject, depth: number): void {
-    const number = fields.get('value');
-    if (className.startsWith('java.math.Big') && typeof number === 'string') {
+    const number = className.startsWith('java.math.Big') ? bigNumber(fields) : undefined;
+    if (number !== undefined) {
       this.text += JSON.stringify(number);
       return;
     }
@@ -86,6 +86,21 @@ class Shower {
     }
     this.text += '}';
   }
+}
+
+/** A BigDecimal is sent as its text, a BigInteger mostly as sign and magnitude in ints, the highest first. */
+function bigNumber(fields: ReadonlyMap<string, JavaValue>): string | undefined {
+  const text = fields.get('value');
+  if (typeof text === 'string') return text;
+  const sign = fields.get('signum');
+  const words = fields.get('mag');
+  if (typeof sign !== 'number' || !Array.isArray(words)) return undefined;
+  let hex = '';
+  for (const word of words as readonly JavaValue[]) {
+    if (typeof word !== 'number') return undefined;
+    hex += (word >>> 0).toString(16).padStart(8, '0');
+  }
+  return `${sign < 0 ? '-' : ''}${BigInt(`0x0${hex}`)}`;
 }
 
 /** Whether an object is an exception of Java, by the fields that all of them have. */

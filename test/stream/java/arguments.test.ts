@@ -37,7 +37,7 @@ describe('arguments', () => {
       ['1', 'int', '1i'], ['127', 'byte', '127i'], ['-32768', 'java.lang.Short', '-32768i'], ['1', 'long', '1L'], ['"9223372036854775807"', 'java.lang.Long', '9223372036854775807L'],
       ['9007199254740993', 'long', '9007199254740993L'], ['1', 'double', '1d'], ['1.5', 'float', '1.5d'], ['true', 'boolean', 'true'], ['null', 'java.lang.Integer', 'null'],
       ['"x"', 'java.lang.String', "'x'"], ['"x"', 'char', "'x'"], ['0', 'java.util.Date', '@0'], ['"1970-01-02"', 'java.util.Date', '@86400000'], ['"1970-01-01T01:00:00+01:00"', 'java.util.Date', '@0'],
-      ['12.5', 'java.math.BigDecimal', "java.math.BigDecimal{ 'value' '12.5' }"], ['"123456789012345678901"', 'java.math.BigInteger', "java.math.BigInteger{ 'value' '123456789012345678901' }"],
+      ['12.5', 'java.math.BigDecimal', "java.math.BigDecimal{ 'value' '12.5' }"], ['"-12345678901234567890"', 'java.math.BigInteger', "java.math.BigInteger{ 'signum' -1i 'mag' [int[2 -1420514932i -350287150i ] }"], ['0', 'java.math.BigInteger', "java.math.BigInteger{ 'signum' 0i 'mag' [int[0 ] }"],
       ['"AQI="', 'byte[]', '#0102'], ['[1, -1]', 'byte[]', '#01ff'], ['[1, 2]', 'int[]', '[int[2 1i 2i ]'], ['["a"]', 'java.lang.String[]', "[string[1 'a' ]"],
       ['[[1], []]', 'long[][]', '[[long[2 [long[1 1L ] [long[0 ] ]'], ['[{"a": 1}]', 'com.x.Y[]', "[com.x.Y[1 com.x.Y{ 'a' 1i } ]"],
       ['[1, "2", null]', 'java.util.List<java.lang.Long>', '[3 1L 2L null ]'], ['[1]', 'java.util.Set<java.lang.Integer>', 'java.util.HashSet[1 1i ]'],

@@ -14,6 +14,8 @@ test('objects, with their class on request; numbers of any size as texts', () =>
   const value = object('com.x.Order', { id: 1, total: object('java.math.BigDecimal', { value: '12.50' }), lines: [object('com.x.Line', { 'this$0': 1, sku: 'a' })], facts: object('', { __proto__: 'x' as never, 'this$0': 2 }) });
   assert.equal(show(value), '{"id":1,"total":"12.50","lines":[{"sku":"a"}],"facts":{"this$0":2}}');
   assert.equal(show(value, true), '{"$class":"com.x.Order","id":1,"total":"12.50","lines":[{"$class":"com.x.Line","sku":"a"}],"facts":{"this$0":2}}');
+  assert.equal(show(object('java.math.BigInteger', { signum: -1, bitCount: 0, mag: [-1420514932, -350287150] })), '"-12345678901234567890"');
+  assert.equal(show(object('java.math.BigInteger', { signum: 0, mag: [] })), '"0"');
   assert.equal(show({ className: '', fields: new Map([['__proto__', 1]]) }), '{"__proto__":1}');
 });
 

@@ -1,6 +1,7 @@
 // A Dubbo server: `DubboServer PORT NAME SERVICES [SERIALIZATION]`, where SERVICES is "Greeter/group/version", "Clock//" or "Shop//", joined by commas.
 package com.example;
 
+import java.math.BigInteger;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -134,6 +135,16 @@ public final class DubboServer {
     @Override
     public String[] names(Map<String, Guest> guests) {
       return guests.values().stream().map(guest -> guest.name + " " + guest.age + " " + guest.mood).sorted().toArray(String[]::new);
+    }
+
+    @Override
+    public BigInteger power(int exponent) {
+      return BigInteger.TWO.negate().pow(exponent);
+    }
+
+    @Override
+    public BigInteger negated(BigInteger number) {
+      return number.negate();
     }
 
     @Override

@@ -1,6 +1,7 @@
 // A service for callers without its classes: objects in and out, overloads, what contains itself.
 package com.example;
 
+import java.math.BigInteger;
 import java.util.List;
 import java.util.Map;
 
@@ -22,6 +23,11 @@ public interface Shop {
 
   /** "NAME AGE MOOD" of each guest, sorted. */
   String[] names(Map<String, Guest> guests);
+
+  /** Minus two to the power of so many. */
+  BigInteger power(int exponent);
+
+  BigInteger negated(BigInteger number);
 
   void nothing();
 }
