@@ -48,7 +48,7 @@ export abstract class ExchangeFlow extends ExchangeState {
   protected replyMoved(bytes: number): void {
     const up = this.up;
     const down = this.down;
-    const { behind } = down;
+    const behind = down.behindFor(this.downId);
     if (up === null) {
       // A terminal hears of room by its own way.
       if (behind) {
@@ -99,7 +99,7 @@ export abstract class ExchangeFlow extends ExchangeState {
         if (owed > 0 && !down.closed) down.codec.credit!(down.connection, this.downId, owed);
       }
     } else if (session === down) {
-      if (down.behind) down.tell(this as unknown as Exchange);
+      if (down.behindFor(this.downId)) down.tell(this as unknown as Exchange);
       else if (!(down.flow && down.codec.stalled!(this.downId))) {
         this.resumeUp();
         const owed = this.owedUp;
@@ -148,7 +148,7 @@ export abstract class ExchangeFlow extends ExchangeState {
   pushBack(): void {
     const up = this.up;
     const down = this.down;
-    if (up === null || !down.behind) return;
+    if (up === null || !down.behindFor(this.downId)) return;
     down.tooFarBehind();
     if (this.up !== up) return;
     if (this.sharesUpstream && (down.unsent < FAR_BEHIND || !(up.pool as MultiplexPool).quarantine(up, this as unknown as Exchange))) return;

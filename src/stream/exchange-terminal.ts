@@ -131,7 +131,7 @@ export abstract class ExchangeTerminal extends ExchangeUpstream {
     this.onReplyData(null, buf, start, end, last);
     if (this.generation !== generation || this.phase === DONE) return false;
     const { down } = this;
-    return !down.behind && !(down.flow && down.codec.stalled!(this.downId));
+    return !down.behindFor(this.downId) && !(down.flow && down.codec.stalled!(this.downId));
   }
 
   replyTrailers(head: Head): void {

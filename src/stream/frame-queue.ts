@@ -45,6 +45,11 @@ export class FrameQueue {
     return sum;
   }
 
+  /** The exchange whose frame is open; -1: none. */
+  get turn(): number {
+    return this.open === null ? -1 : this.open.id;
+  }
+
   /** Where a complete frame goes now: `out` itself, or behind what waits. */
   behind(out: Output): Output {
     if (this.open === null) return out;

@@ -37,6 +37,11 @@ export class OrderedReplies {
     return this.given - this.due + 1;
   }
 
+  /** The request whose reply is written as it comes. */
+  get turn(): number {
+    return this.due;
+  }
+
   /** Bytes of replies that wait for their turn. */
   get held(): number {
     this.count();

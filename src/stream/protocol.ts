@@ -75,6 +75,8 @@ export interface Codec {
   readonly blocked: boolean;
   /** Encoded bytes that wait inside the codec until something before them is complete; they count as unsent, and bound how far a peer falls behind. */
   readonly held: number;
+  /** The exchange whose content may be written now while what is `held` waits for its end; absent or -1: none. */
+  readonly turn?: number;
   /** Client: exchanges that the peer lets run at a time; absent: as many as ids allow. Pools begin with what the host told on another connection. */
   capacity?: number;
   /** The codec has something of its own to write (acknowledgements, windows, what they made room for): `settle` is called after each decode. */

@@ -171,13 +171,21 @@ export class Session extends SessionExchanges implements Reader, CodecSink, Dead
     return this.connection.overHigh || (!this.flow && this.codec.held > HIGH_WATER);
   }
 
+  /** The same for content of one exchange: bytes that wait in the codec for the end of this content cannot be what it waits for. */
+  behindFor(id: number): boolean {
+    return this.connection.overHigh || (!this.flow && this.codec.held > HIGH_WATER && this.codec.turn !== id);
+  }
+
   /** What the codec held back went to the connection, of which `onDrain` tells nothing. */
   relieve(): void {
-    if ((this.waiters !== null || this.stopped) && !this.behind) this.onDrain(this.connection);
+    if (this.waiters !== null || this.stopped) this.onDrain(this.connection);
   }
 
   onDrain(connection: Connection): void {
-    if (this.behind) return;
+    if (this.behind) {
+      this.relieveTurn();
+      return;
+    }
     this.stopped = false;
     this.slow?.cancel();
     connection.resume(PAUSE_MEMORY);
@@ -187,6 +195,21 @@ export class Session extends SessionExchanges implements Reader, CodecSink, Dead
     const owing = this.owing;
     this.owing = null;
     if (owing !== null) for (const exchange of owing) exchange.roomAt(this);
+  }
+
+  /** Too much waits in the codec still, and goes on only when the exchange whose turn it is does. */
+  private relieveTurn(): void {
+    const { turn } = this.codec;
+    if (turn === undefined || turn < 0 || this.listener === null || this.connection.overHigh) return;
+    const exchange = this.incomingOf(turn);
+    if (exchange === null) return;
+    const { up } = exchange;
+    const at = this.waiters === null || up === null ? -1 : this.waiters.indexOf(up);
+    if (at >= 0) {
+      this.waiters!.splice(at, 1);
+      if (!up!.closed) up!.connection.resume(PAUSE_PEER);
+    }
+    if (this.owing?.delete(exchange) === true) exchange.roomAt(this);
   }
 
   /** Tells the exchange when this connection is no longer behind. */

@@ -83,6 +83,10 @@ export class ThriftCodec implements Codec {
     return this.ordered !== null ? this.ordered.held : this.frames !== null ? this.frames.held : 0;
   }
 
+  get turn(): number {
+    return this.ordered !== null ? this.ordered.turn : this.frames !== null ? this.frames.turn : -1;
+  }
+
   // === decoding
 
   decode(buf: Uint8Array, start: number, end: number, sink: CodecSink): number {

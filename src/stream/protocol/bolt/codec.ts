@@ -84,6 +84,10 @@ export class BoltCodec implements Codec {
     return this.queue === null ? 0 : this.queue.held;
   }
 
+  get turn(): number {
+    return this.queue === null ? -1 : this.queue.turn;
+  }
+
   // === decoding
 
   decode(buf: Uint8Array, start: number, end: number, sink: CodecSink): number {
