@@ -185,7 +185,7 @@ export class HelloClient {
   }
 }
 
-class HelloProcessor {
+export class HelloProcessor {
   private readonly handler: Record<string, (arg: Value) => Promise<Value>>;
 
   constructor(handler: object) {
@@ -249,7 +249,7 @@ for (const [name, { result }] of Object.entries(methods)) {
 }
 
 /** Two services: `Hello` as above, and `Other`, the same under another name; replies name the server's port. */
-function handlerOf(port: number, service: string): object {
+export function handlerOf(port: number, service: string): object {
   let notes = 0;
   const waiting: (() => void)[] = [];
   return {
