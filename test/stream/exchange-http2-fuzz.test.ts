@@ -10,25 +10,12 @@ import { SluiceError } from '../../src/core/reason.js';
 import { manifest as http1 } from '../../src/stream/protocol/http1/manifest.js';
 import { defaultLimits, Http2 } from '../../src/stream/protocol/http2/protocol.js';
 import { FakeWire } from '../support/fake-wire.js';
+import { fuzzSeed, generator, type Random } from '../support/fuzz.js';
 import { data, FrameReader, GET, get, goAway, headers, hello, OK, ping, POST, post, reset, settings, settingsAck, windowUpdate } from '../support/http2.js';
 import { Lab } from '../support/stream-lab.js';
 
-const seed = Number(process.env['FUZZ_SEED'] ?? 20241123) >>> 0;
-console.log(`# fuzz seed ${seed} (FUZZ_SEED=${seed})`);
+const seed = fuzzSeed(20241123);
 const NONE = { connections: 0, pending: 0, requests: 0, retries: 0, activeRequests: 0, pendingRequests: 0, listenerActive: 0, hostsActive: 0 };
-
-/** Mulberry32. */
-function generator(from: number): (n: number) => number {
-  let state = from >>> 0;
-  return (n) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
-
-type Random = ReturnType<typeof generator>;
 
 class Side {
   readonly wire: FakeWire;

@@ -3,20 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BlockOutput } from '../../src/core/bytes.js';
 import { OrderedReplies } from '../../src/stream/ordered-replies.js';
+import { fuzzSeed, generator } from '../support/fuzz.js';
 
-const seed = Number(process.env['FUZZ_SEED'] ?? 20240613) >>> 0;
-console.log(`# fuzz seed ${seed} (FUZZ_SEED=${seed})`);
-
-/** Mulberry32. */
-function generator(from: number): (n: number) => number {
-  let state = from >>> 0;
-  return (n) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
+const seed = fuzzSeed(20240613);
 
 const put = (order: OrderedReplies, out: BlockOutput, id: number, text: string): void => {
   const bytes = Buffer.from(text);

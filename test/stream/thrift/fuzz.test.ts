@@ -7,24 +7,11 @@ import type { CodecSink } from '../../../src/stream/protocol.js';
 import { AS_ASKED, BY_IDS, IN_ORDER, ThriftCodec } from '../../../src/stream/thrift/codec.js';
 import { matchDubboThrift, matchThrift } from '../../../src/stream/thrift/match.js';
 import { ThriftProbe } from '../../../src/stream/thrift/probe.js';
+import { fuzzSeed, generator, type Random } from '../../support/fuzz.js';
 import { CALL, EXCEPTION, ONEWAY, REPLY, failure, forms, frame, pattern, type Parts } from './frames.js';
 import { Recorder, decodeAll, decodeCut, type Reading } from './recorder.js';
 
-const seed = Number(process.env['FUZZ_SEED'] ?? 20240611) >>> 0;
-console.log(`# fuzz seed ${seed} (FUZZ_SEED=${seed})`);
-
-type Random = (n: number) => number;
-
-/** Mulberry32. */
-function generator(from: number): Random {
-  let state = from >>> 0;
-  return (n) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
+const seed = fuzzSeed(20240611);
 
 function randomParts(random: Random, reading: Reading, longOnes: boolean): Parts {
   const form = forms[random(reading.dubbo === true ? 2 : 3)]!;

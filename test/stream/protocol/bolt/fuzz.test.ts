@@ -8,31 +8,20 @@ import { CallReply } from '../../../../src/stream/protocol/bolt/call.js';
 import { BoltEcho } from '../../../../src/stream/protocol/bolt/echo.js';
 import { HessianReader } from '../../../../src/stream/protocol/bolt/hessian.js';
 import { BoltProtocol } from '../../../../src/stream/protocol/bolt/protocol.js';
+import { fuzzSeed, generator, type Random } from '../../../support/fuzz.js';
 import { block, pattern, replyFrame, requestFrame } from './frames.js';
 import { heartbeat, layouts, request, response } from './peer.js';
 import { decodeAll, decodeCut } from './recorder.js';
 
-const seed = Number(process.env['FUZZ_SEED'] ?? 20240607) >>> 0;
-console.log(`# fuzz seed ${seed} (FUZZ_SEED=${seed})`);
+const seed = fuzzSeed(20240607);
 
-/** Mulberry32. */
-function generator(from: number): (n: number) => number {
-  let state = from >>> 0;
-  return (n) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
-
-function randomBlock(random: (n: number) => number): Buffer {
+function randomBlock(random: Random): Buffer {
   const names = ['service', 'a', 'sofa_head_method_name', '', null, 'x-ü'];
   const values = ['', null, 'v', 'com.example.A:1.0', 'w'.repeat(random(300))];
   return block(Array.from({ length: random(6) }, () => [names[random(names.length)]!, values[random(values.length)]!] as const));
 }
 
-function randomFrame(random: (n: number) => number, longOnes: boolean): Buffer {
+function randomFrame(random: Random, longOnes: boolean): Buffer {
   const proto = 1 + random(2);
   const size = longOnes && random(12) === 0 ? 262_000 + random(60_000) : random(300);
   const parts = {
@@ -51,12 +40,12 @@ function randomFrame(random: (n: number) => number, longOnes: boolean): Buffer {
   }
 }
 
-function randomCuts(random: (n: number) => number, length: number): number[] {
+function randomCuts(random: Random, length: number): number[] {
   return Array.from({ length: random(8) }, () => random(length + 1)).sort((a, b) => a - b);
 }
 
 /** Changes that keep much of the stream plausible: single bytes, most often in the first frame's fixed part. */
-function damage(random: (n: number) => number, bytes: Buffer): void {
+function damage(random: Random, bytes: Buffer): void {
   for (let n = 1 + random(4); n > 0; n--) bytes[random(random(2) === 0 ? Math.min(30, bytes.length) : bytes.length)] = random(3) === 0 ? random(4) : random(256);
 }
 

@@ -6,24 +6,11 @@ import { headerName } from '../../../../src/stream/head.js';
 import { DubboCodec } from '../../../../src/stream/protocol/dubbo/codec.js';
 import { begin, skip, stringValue } from '../../../../src/stream/protocol/dubbo/hessian.js';
 import { DubboProtocol } from '../../../../src/stream/protocol/dubbo/protocol.js';
+import { fuzzSeed, generator, type Random } from '../../../support/fuzz.js';
 import { captured, capturedNames, failure, frame, heartbeat, oneway, readOnly, reply, request, requestBody, value, values } from './frames.js';
 import { decodeAll, decodeCut } from './recorder.js';
 
-const seed = Number(process.env['FUZZ_SEED'] ?? 20240607) >>> 0;
-console.log(`# fuzz seed ${seed} (FUZZ_SEED=${seed})`);
-
-type Random = (n: number) => number;
-
-/** Mulberry32. */
-function generator(from: number): Random {
-  let state = from >>> 0;
-  return (n) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
+const seed = fuzzSeed(20240607);
 
 function text(random: Random): string {
   return ['', 'a', 'été', '😀x', 'y'.repeat(random(70)), 'z'.repeat(random(3000)), 'w'.repeat(random(20) === 0 ? 40_000 + random(60_000) : 5)][random(7)]!;

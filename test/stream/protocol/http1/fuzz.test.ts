@@ -6,18 +6,18 @@ import { Duplex } from 'node:stream';
 import { describe, test } from 'node:test';
 import { BlockOutput } from '../../../../src/core/bytes.js';
 import { Http1 } from '../../../../src/stream/protocol/http1/protocol.js';
-import { damage, generator, randomBytes, randomCuts, randomReply, randomRequest } from './messages.js';
+import { fuzzSeed, generator, type Random } from '../../../support/fuzz.js';
+import { damage, randomBytes, randomCuts, randomReply, randomRequest } from './messages.js';
 import { Feeder, Relay, Transcript, feedCut, h, protocol, raw, requests } from './transcript.js';
 
-const seed = Number(process.env['FUZZ_SEED'] ?? 20240607) >>> 0;
-console.log(`# fuzz seed ${seed} (FUZZ_SEED=${seed})`);
+const seed = fuzzSeed(20240607);
 
 const ROUNDS = 3000;
 /** What was accepted may have grown by a header of ours. */
 const roomy = new Http1({ maxLine: 100_000, maxHead: 200_000, maxHeaders: 200 });
 
 /** Runs `one` for every round; a failure names the round, so that it can be repeated alone. */
-function rounds(salt: number, one: (random: ReturnType<typeof generator>) => string): void {
+function rounds(salt: number, one: (random: Random) => string): void {
   for (let round = 0; round < ROUNDS; round++) {
     let bytes = '';
     const random = generator(seed + salt * 1_000_003 + round);

@@ -1,17 +1,5 @@
 // Random HTTP/1.1 messages, mostly valid, and damage to them; every choice comes from one seeded generator.
-
-export type Random = (n: number) => number;
-
-/** Mulberry32: a number below n. */
-export function generator(seed: number): Random {
-  let state = seed >>> 0;
-  return (n) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
+import type { Random } from '../../../support/fuzz.js';
 
 const pick = <T>(random: Random, list: readonly T[]): T => list[random(list.length)]!;
 

@@ -8,24 +8,11 @@ import { Http2ClientCodec } from '../../../../src/stream/protocol/http2/client.j
 import type { Http2Codec } from '../../../../src/stream/protocol/http2/codec.js';
 import { Http2ServerCodec } from '../../../../src/stream/protocol/http2/server.js';
 import type { Http2Stream, StreamTable } from '../../../../src/stream/protocol/http2/stream.js';
+import { fuzzSeed, generator, type Random } from '../../../support/fuzz.js';
 import { data, frame, GET, goAway, headers, hello, OK, ping, POST, priority, reset, settings, settingsAck, windowUpdate, type Field } from '../../../support/http2.js';
 import { decodeCut, limits, Recorder, server } from './recorder.js';
 
-const seed = Number(process.env['FUZZ_SEED'] ?? 20241122) >>> 0;
-console.log(`# fuzz seed ${seed} (FUZZ_SEED=${seed})`);
-
-type Random = (n: number) => number;
-
-/** Mulberry32. */
-function generator(from: number): Random {
-  let state = from >>> 0;
-  return (n) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
+const seed = fuzzSeed(20241122);
 
 const cutsOf = (random: Random, length: number): number[] => Array.from({ length: random(8) }, () => random(length + 1)).sort((a, b) => a - b);
 

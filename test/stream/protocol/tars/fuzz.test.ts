@@ -6,24 +6,11 @@ import { headerName } from '../../../../src/stream/head.js';
 import { TarsCodec } from '../../../../src/stream/protocol/tars/codec.js';
 import { JceBuilder, skipField } from '../../../../src/stream/protocol/tars/jce.js';
 import { TarsProtocol } from '../../../../src/stream/protocol/tars/protocol.js';
+import { fuzzSeed, generator, type Random } from '../../../support/fuzz.js';
 import { pattern, replyFrame, requestFrame } from './frames.js';
 import { decodeAll, decodeCut, headOf } from './recorder.js';
 
-const seed = Number(process.env['FUZZ_SEED'] ?? 20240607) >>> 0;
-console.log(`# fuzz seed ${seed} (FUZZ_SEED=${seed})`);
-
-type Random = (n: number) => number;
-
-/** Mulberry32. */
-function generator(from: number): Random {
-  let state = from >>> 0;
-  return (n) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
+const seed = fuzzSeed(20240607);
 
 function pairs(random: Random): (readonly [string, string])[] {
   const names = ['user', 'a', '', 'x-ü', 'STATUS_DYED_KEY', 'k'.repeat(random(400)), 'STATUS_RESULT_CODE'];

@@ -90,14 +90,3 @@ export function indexed(index: number): Buffer {
 export function sizeUpdate(size: number): Buffer {
   return Buffer.from(integer(0x20, 5, size));
 }
-
-/** Mulberry32: whole numbers below n. */
-export function generator(from: number): (n: number) => number {
-  let state = from >>> 0;
-  return (n) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}

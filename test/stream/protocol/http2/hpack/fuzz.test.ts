@@ -5,12 +5,10 @@ import { Writer } from '../../../../../src/core/bytes.js';
 import { HpackDecoder } from '../../../../../src/stream/protocol/http2/hpack/decoder.js';
 import { HpackEncoder } from '../../../../../src/stream/protocol/http2/hpack/encoder.js';
 import type { FieldBlock } from '../../../../../src/stream/protocol/http2/hpack/field-block.js';
-import { blockOf, decode, encode, fieldsOf, generator, indexed, literal, sizeUpdate, type Field, type Form } from './blocks.js';
+import { fuzzSeed, generator, type Random } from '../../../../support/fuzz.js';
+import { blockOf, decode, encode, fieldsOf, indexed, literal, sizeUpdate, type Field, type Form } from './blocks.js';
 
-const seed = Number(process.env['FUZZ_SEED'] ?? 75410) >>> 0;
-console.log(`# fuzz seed ${seed} (FUZZ_SEED=${seed})`);
-
-type Random = (n: number) => number;
+const seed = fuzzSeed(75410);
 
 const names = [
   ':method', ':path', ':status', ':authority', 'cookie', 'authorization', 'user-agent', 'x-a', 'x-b', 'x-request-id', 'traceparent', 'grpc-status', 'date', 'te', '', 'X-A',

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { HUFFMAN_BITS, HUFFMAN_CODE, huffmanDecode, huffmanRoom } from '../../../../../src/stream/protocol/http2/hpack/huffman.js';
-import { generator, hex, huffman } from './blocks.js';
+import { generator } from '../../../../support/fuzz.js';
+import { hex, huffman } from './blocks.js';
 
 /** The decoded bytes, or null; nothing is written outside of the room asked for. */
 function decode(bytes: Uint8Array): Buffer | null {

@@ -7,7 +7,8 @@ import { test } from 'node:test';
 import { Writer } from '../../../../../src/core/bytes.js';
 import { HpackDecoder } from '../../../../../src/stream/protocol/http2/hpack/decoder.js';
 import { HpackEncoder } from '../../../../../src/stream/protocol/http2/hpack/encoder.js';
-import { blockOf, fieldsOf, generator, type Field } from './blocks.js';
+import { generator } from '../../../../support/fuzz.js';
+import { blockOf, fieldsOf, type Field } from './blocks.js';
 
 const DATA = 0;
 const HEADERS = 1;
