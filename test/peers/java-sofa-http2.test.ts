@@ -131,15 +131,15 @@ clusters:
     assert.match(sluice.lines[0]!, /^POST \/com\.example\.Hello\/slow (504 request-timeout|499 downstream-reset)$/);
   });
 
-  test('h2c: servers work on one call of a connection at a time; with connections to themselves calls do not wait for each other', async (t) => {
-    for (const [more, order] of [['', 'slow first'], [', pool: exclusive', 'quick first']] as const) {
-      const { sluice, port } = await through(t, [servers.h2c], '', more);
-      const ended: string[] = [];
-      const slow = client.run('slow', 'h2c', port, 2500, 20_000).then(() => ended.push('slow first'));
-      await until('it runs', async () => (await sluice.metric('sluice_cluster_active_requests')) === 1);
-      await Promise.all([slow, client.run('sync', 'h2c', port, 'x').then(() => ended.push('quick first'))]);
-      assert.equal(ended[0], order);
-    }
+  // Servers of h2c work on one call of a connection at a time.
+  test('h2c: with connections to themselves, calls do not wait for each other', async (t) => {
+    const { sluice, port } = await through(t, [servers.h2c], '', ', pool: exclusive');
+    let ended = false;
+    const slow = client.run('slow', 'h2c', port, 4000, 20_000).finally(() => (ended = true));
+    await until('it runs', async () => (await sluice.metric('sluice_cluster_active_requests')) === 1);
+    assert.equal(await client.run('sync', 'h2c', port, 'x'), 'hello x from h2c-main');
+    assert.equal(ended, false);
+    assert.equal(await slow, 'slept 4000 at h2c-main');
   });
 
   // A client of h2c mixes up its replies when several of its threads call at once, with a proxy or without.
@@ -167,7 +167,9 @@ clusters:
       await until('calls run', async () => (await one.sluice.metric('sluice_listener_requests_total')) > 10, 30_000);
       one.sluice.kill('SIGTERM');
       assert.equal(await slow, `slept 2500 at ${protocol}-main`);
-      assert.deepEqual((JSON.parse(await load) as Load).bad, {});
+      // SOFARPC switches off that gRPC tries again by itself, so that a call that meets the go-away inside the client is lost there.
+      const lost = Object.keys((JSON.parse(await load) as Load).bad).filter((error) => protocol !== 'tri' || !error.includes('GOAWAY shut down transport'));
+      assert.deepEqual(lost, []);
       assert.equal(await one.sluice.exited, 0);
       assert.ok((await two.sluice.metric('sluice_listener_requests_total')) > 0);
     });

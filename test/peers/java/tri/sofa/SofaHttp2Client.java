@@ -25,7 +25,7 @@ public final class SofaHttp2Client {
     return (T) CONSUMERS.computeIfAbsent(String.join(" ", type.getName(), protocol, port, uniqueId, invokeType, String.valueOf(timeout)), key -> {
       String urls = Arrays.stream(port.split(",")).map(one -> protocol + "://127.0.0.1:" + one).collect(Collectors.joining(";"));
       ConsumerConfig<T> config = new ConsumerConfig<T>().setInterfaceId(type.getName()).setProtocol(protocol).setDirectUrl(urls)
-          .setInvokeType(invokeType).setTimeout(timeout).setRetries(0).setRegister(false).setSubscribe(false).setRepeatedReferLimit(-1);
+          .setInvokeType(invokeType).setTimeout(timeout).setConnectTimeout(TIMEOUT).setRetries(0).setRegister(false).setSubscribe(false).setRepeatedReferLimit(-1);
       if (!uniqueId.isEmpty()) config.setUniqueId(uniqueId);
       return config.refer();
     });
