@@ -19,9 +19,9 @@ const packagesIn = (file: string): Set<string> =>
 
 describe('the bundles', { skip: existsSync('dist/.stamp') ? false : 'not built: npm run build' }, () => {
   for (const entry of ['sluice.js', 'worker.js']) {
-    test(`${entry} loads neither the admin server nor the libraries of metrics and traces`, () => {
+    test(`${entry} loads neither the admin server nor the libraries of metrics, traces and Hessian`, () => {
       const packages = [...loadedWith(entry)].flatMap((file) => [...packagesIn(file)]);
-      assert.deepEqual(packages.filter((name) => name === 'prom-client' || /^fastify$|^@fastify\/|^@opentelemetry\//.test(name)), []);
+      assert.deepEqual(packages.filter((name) => name === 'prom-client' || name === 'hessian.js' || /^fastify$|^@fastify\/|^@opentelemetry\//.test(name)), []);
     });
   }
 
@@ -31,7 +31,7 @@ describe('the bundles', { skip: existsSync('dist/.stamp') ? false : 'not built: 
 
   test('hold these libraries in chunks', () => {
     const everywhere = readdirSync('dist').filter((name) => name.endsWith('.js')).flatMap((name) => [...packagesIn(name)]);
-    for (const name of ['fastify', 'prom-client', 'zod', 'yaml', 'pino', '@opentelemetry/exporter-trace-otlp-proto']) assert.ok(everywhere.includes(name), name);
+    for (const name of ['fastify', 'prom-client', 'zod', 'yaml', 'pino', 'hessian.js', '@opentelemetry/exporter-trace-otlp-proto']) assert.ok(everywhere.includes(name), name);
   });
 
   test('begin with the line that lets the system start the command', () => {

@@ -56,6 +56,7 @@ describe('JSON', () => {
     fault('1e999', /^the number is too large/);
     fault('9'.repeat(401), /^too many digits/);
     fault(Buffer.from([0x22, 0xff, 0x22]), /^it is not UTF-8$/);
+    fault(`[${'{},'.repeat(250_000)}1]`, /^more than 250000 values/);
     fault('['.repeat(100_000), /^more than 64 levels at line 1, column 66$/);
   });
 

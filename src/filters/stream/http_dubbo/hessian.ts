@@ -2,6 +2,7 @@
 import type library from 'hessian.js';
 import type { JavaWriter } from '../../../stream/java/arguments.js';
 import type { JavaObject, JavaValue } from '../../../stream/java/show.js';
+import { readUnits, units } from '../../../stream/java/units.js';
 
 type Library = typeof library;
 
@@ -233,28 +234,12 @@ function readerOf(library: Library): new (buf: Buffer) => Reader {
       this.classes.push({ name, fields });
     }
 
-    /** `length` UTF-16 units; Java writes each half of a surrogate pair as three bytes, others the pair as four. */
     override _readUTF8String(length?: number): string {
-      const units = length ?? this.byteBuffer.get() * 256 + this.byteBuffer.get();
-      const { bytes } = this;
+      const count = length ?? this.byteBuffer.get() * 256 + this.byteBuffer.get();
       const start = this.byteBuffer.position();
-      let p = start;
-      let text = '';
-      for (let left = units; left > 0; left--) {
-        if (p >= bytes.length) throw new HessianFault('it ends too early');
-        const first = bytes[p]!;
-        if (first < 0x80) text += String.fromCharCode(first);
-        else if (first < 0xe0) text += String.fromCharCode(((first & 0x1f) << 6) | (bytes[p + 1]! & 0x3f));
-        else if (first < 0xf0) text += String.fromCharCode(((first & 0x0f) << 12) | ((bytes[p + 1]! & 0x3f) << 6) | (bytes[p + 2]! & 0x3f));
-        else {
-          const point = ((first & 7) << 18) | ((bytes[p + 1]! & 0x3f) << 12) | ((bytes[p + 2]! & 0x3f) << 6) | (bytes[p + 3]! & 0x3f);
-          if (point < 0x10000 || point > 0x10ffff) throw new HessianFault('a text is no UTF-8');
-          text += String.fromCodePoint(point);
-          left--;
-        }
-        p += first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-      }
-      this.byteBuffer.read(p - start);
+      const text = readUnits(this.bytes, start, this.bytes.length, count);
+      if (text === undefined) throw new HessianFault('a text is none, or ends too early');
+      this.byteBuffer.read(units.end - start);
       return text;
     }
   };

@@ -1,4 +1,5 @@
 // Hessian 2 as Bolt has it: the little that replies made by the proxy, the quick start's echo and its client write, and a reader of all values.
+import { readUnits, units } from '../../java/units.js';
 
 /**
  * SOFA speaks two dialects under one codec number: the Hessian 3.x library writes the draft (class definition 'O', instance 'o'), the
@@ -295,21 +296,10 @@ export class HessianReader {
     }
   }
 
-  /** `n` UTF-16 units of UTF-8; Java writes each half of a surrogate pair as three bytes, others the pair as four. */
   private units(n: number): string {
-    let text = '';
-    for (let left = n; left > 0; left--) {
-      const first = this.byte();
-      if (first < 0x80) text += String.fromCharCode(first);
-      else if (first < 0xe0) text += String.fromCharCode(((first & 0x1f) << 6) | (this.byte() & 0x3f));
-      else if (first < 0xf0) text += String.fromCharCode(((first & 0x0f) << 12) | ((this.byte() & 0x3f) << 6) | (this.byte() & 0x3f));
-      else {
-        const point = ((first & 7) << 18) | ((this.byte() & 0x3f) << 12) | ((this.byte() & 0x3f) << 6) | (this.byte() & 0x3f);
-        if (point < 0x10000 || point > 0x10ffff) throw new Unreadable();
-        text += String.fromCodePoint(point);
-        left--;
-      }
-    }
+    const text = readUnits(this.buf, this.pos, this.end, n);
+    if (text === undefined) throw new Unreadable();
+    this.pos = units.end;
     return text;
   }
 
