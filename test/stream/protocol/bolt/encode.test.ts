@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BlockOutput, MAX_RESERVE, type Writer } from '../../../../src/core/bytes.js';
-import { Head, headerName } from '../../../../src/stream/head.js';
+import { headerName } from '../../../../src/stream/head.js';
 import { BoltCodec } from '../../../../src/stream/protocol/bolt/codec.js';
 import type { BoltHead } from '../../../../src/stream/protocol/bolt/head.js';
+import { FakeHead } from '../../../support/fake-head.js';
 import { checked, pattern, replyFrame, requestFrame } from './frames.js';
 import { decodeAll } from './recorder.js';
 
@@ -71,19 +72,7 @@ describe('whole frames', () => {
   });
 
   test('heads of other protocols are mistakes of the program', () => {
-    class Other extends Head {
-      find(): boolean {
-        return false;
-      }
-      set(): void {}
-      add(): void {}
-      remove(): void {}
-      each(): void {}
-      keep(): Head {
-        return this;
-      }
-    }
-    assert.throws(() => new BoltCodec('client').encodeRequest(new BlockOutput(), new Other('http1', Buffer.alloc(0)), 1, true), TypeError);
+    assert.throws(() => new BoltCodec('client').encodeRequest(new BlockOutput(), new FakeHead({}, 'http1'), 1, true), TypeError);
   });
 });
 

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BlockOutput, MAX_RESERVE, type Writer } from '../../../../src/core/bytes.js';
-import { Head, headerName } from '../../../../src/stream/head.js';
+import { headerName } from '../../../../src/stream/head.js';
 import { TarsCodec } from '../../../../src/stream/protocol/tars/codec.js';
 import { defaultOptions } from '../../../../src/stream/protocol/tars/protocol.js';
+import { FakeHead } from '../../../support/fake-head.js';
 import { pattern, replyFrame, requestFrame } from './frames.js';
 import { readReplies, readRequests } from './peer.js';
 import { Recorder, decodeAll, headOf } from './recorder.js';
@@ -83,21 +84,9 @@ describe('packets', () => {
   });
 
   test('of other protocols, and pieces, are mistakes of the program', () => {
-    class Other extends Head {
-      find(): boolean {
-        return false;
-      }
-      set(): void {}
-      add(): void {}
-      remove(): void {}
-      each(): void {}
-      keep(): Head {
-        return this;
-      }
-    }
     const codec = new TarsCodec('client');
     const out = new BlockOutput();
-    assert.throws(() => codec.encodeRequest(out, new Other('http1', Buffer.alloc(0)), 1, true), TypeError);
+    assert.throws(() => codec.encodeRequest(out, new FakeHead({}, 'http1'), 1, true), TypeError);
     assert.throws(() => codec.encodeData(), TypeError);
     assert.throws(() => codec.encodeTrailers(), TypeError);
     const reply = replyFrame();
