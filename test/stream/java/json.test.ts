@@ -1,6 +1,7 @@
 // JSON with places of faults: the same values as JSON.parse, exact numbers, limits, and garbage.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { fuzzSeed, generator } from '../../support/fuzz.js';
 import { Fraction, JsonFault, parseJson, type Json } from '../../../src/stream/java/json.js';
 
 /** As JSON.parse would have it. */
@@ -61,11 +62,8 @@ describe('JSON', () => {
   });
 
   test('random texts are taken and refused as JSON.parse takes and refuses them', () => {
-    let seed = 20241;
-    const next = (n: number): number => {
-      seed = (seed * 1103515245 + 12345) & 0x7fffffff;
-      return (seed >> 8) % n;
-    };
+    const seed = fuzzSeed(20241);
+    const next = generator(seed);
     const pieces = ['{', '}', '[', ']', ',', ':', '"a"', '"', '\\', 'null', 'true', '1', '-', '.5', 'e3', ' ', '\n', '"\\u0041"', '\u{1f600}', '0'];
     for (let i = 0; i < 20_000; i++) {
       const text = Array.from({ length: 1 + next(8) }, () => pieces[next(pieces.length)]).join('');
@@ -76,8 +74,8 @@ describe('JSON', () => {
       } catch {
         valid = false;
       }
-      if (valid) assert.deepEqual(plain(read(text)), wanted, `seed 20241: ${text}`);
-      else assert.throws(() => read(text), JsonFault, `seed 20241: ${text}`);
+      if (valid) assert.deepEqual(plain(read(text)), wanted, `seed ${seed}: ${text}`);
+      else assert.throws(() => read(text), JsonFault, `seed ${seed}: ${text}`);
     }
   });
 });

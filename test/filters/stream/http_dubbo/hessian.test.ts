@@ -1,6 +1,7 @@
 // Hessian for Dubbo: what is written is read by the library as it is, what the library writes is read here; references, cuts and garbage.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { fuzzSeed, generator } from '../../../support/fuzz.js';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { HessianFault, loadHessian } from '../../../../src/filters/stream/http_dubbo/hessian.js';
@@ -73,13 +74,11 @@ describe('Hessian for Dubbo', () => {
       }
     };
     for (let n = 0; n < bytes.length; n++) assert.throws(() => hessian.reader(bytes.subarray(0, n)).next(), HessianFault, `cut at ${n}`);
-    let seed = 4711;
+    const seed = fuzzSeed(4711);
+    const next = generator(seed);
     for (let i = 0; i < 20_000; i++) {
       const garbage = Buffer.from(bytes);
-      for (let k = 0; k < 3; k++) {
-        seed = (seed * 1103515245 + 12345) & 0x7fffffff;
-        garbage[(seed >> 8) % garbage.length] = (seed >> 4) & 255;
-      }
+      for (let k = 0; k < 3; k++) garbage[next(garbage.length)] = next(256);
       read(garbage);
     }
     read(Buffer.alloc(100_000, 0x79));
