@@ -131,7 +131,7 @@ clusters: [{name: c, hosts: "127.0.0.1:1"}]
     const silent = connect(port, '127.0.0.1');
     silent.on('error', () => {});
     odd.write('SSH-2.0-test\r\n');
-    await Promise.all([once(odd, 'close'), once(silent, 'close')]);
+    await until('both are closed', () => odd.closed && silent.closed);
     assert.equal(await sluice.metric('sluice_listener_detected_total', 'protocol="none"'), 2);
     assert.equal(await sluice.metric('sluice_listener_active_connections'), 0);
   });

@@ -129,10 +129,10 @@ describe('the worked example of a protocol', () => {
     head.writeUInt32BE(1 << 20, 7);
     large.socket.write(head);
     assert.match((await large.reply(5)).body, /larger than 65536 bytes/);
-    await once(large.socket, 'close');
+    await until('its connection is closed', () => large.socket.closed);
     const garbage = new Client(t, port);
     garbage.socket.write('GET / HTTP/1.1\r\n\r\n');
-    await once(garbage.socket, 'close');
+    await until('this one too', () => garbage.socket.closed);
     await until('both reasons in the log', () => sluice.stdout.includes('frame-too-large') && sluice.stdout.includes('bad-frame'));
   });
 });
