@@ -21,7 +21,7 @@ const SAFE = 'idempotent: true, retry: {on: [connect-failure, reset, try-timeout
 const dubboSources = 'test/peers/java/dubbo';
 const peers = {
   sofa: prepareJava('test/peers/java/sofa'),
-  sofa55: prepareJava('test/peers/java/sofa55', ...['Hello', 'Person', 'SofaClient', 'SofaServer'].map((name) => `test/peers/java/sofa/${name}.java`)),
+  sofa55: prepareJava('test/peers/java/sofa55', ...['BaggageApp', 'Hello', 'Person', 'SofaClient', 'SofaServer'].map((name) => `test/peers/java/sofa/${name}.java`)),
   dubbo: prepareJava(dubboSources),
   dubbo27: prepareJava('test/peers/java/dubbo27', dubboSources),
 };
@@ -147,6 +147,28 @@ describe('SOFARPC', { skip: skipOf(peers.sofa, peers.sofa55), timeout: 240_000 }
       }
     });
   }
+
+  test('baggage passes two proxies in both directions, and chooses the cluster in the first', async (t) => {
+    const [newer, older, port] = (await freePorts(3)) as [number, number, number];
+    const apps = [programs.start(peers.sofa, 'BaggageApp', [newer, 'newer']), programs.start(peers.sofa55, 'BaggageApp', [older, 'older'])];
+    await Promise.all(apps.map((app) => app.ready));
+    const behind = await Promise.all([inFrontOf(t, 'bolt', [newer]), inFrontOf(t, 'bolt', [older])]);
+    await start(t, {
+      config: `
+listeners: [{name: in, address: "127.0.0.1:${port}", protocol: bolt, routes: main}]
+routes: [{name: main, routes: [{match: {header.rpc_req_baggage.env: gray}, cluster: older}, {cluster: newer}]}]
+clusters:
+  - {name: newer, protocol: bolt, hosts: "127.0.0.1:${behind[0]!.port}"}
+  - {name: older, protocol: bolt, hosts: "127.0.0.1:${behind[1]!.port}"}
+`,
+    });
+    // 5.5 has baggage, as the method, in the content alone, where no route sees it.
+    for (const [app, gray] of [[apps[0]!, 'older'], [apps[1]!, 'newer']] as const) {
+      assert.equal(await app.run('borne', port, 'env', 'blue'), 'blue at newer, answered with newer');
+      assert.equal(await app.run('borne', port, 'env', 'gray'), `gray at ${gray}, answered with ${gray}`);
+      assert.equal(await app.run('borne', port, 'user', 'Änn'), 'Änn at newer, answered with newer');
+    }
+  });
 
   test('one of two sidecars drains: no call fails', async (t) => {
     const behind = await Promise.all([inFrontOf(t, 'bolt', [servers['5.13']]), inFrontOf(t, 'bolt', [servers['5.5']])]);
