@@ -24,6 +24,8 @@ export async function bundle() {
     sourcemap: true,
     // The same code as ES modules, of which what nobody uses is left out: a start loads and compiles a quarter less of it.
     alias: { yaml: join(root, 'node_modules/yaml/browser/index.js') },
+    // Loaded where a descriptor set is read; in a chunk it would be part of what every start parses.
+    external: ['protobufjs/*'],
     chunkNames: 'chunk-[name]-[hash]',
     // CommonJS packages inside an ES module bundle still ask for Node's own modules by `require`.
     banner: { js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);" },
