@@ -3,6 +3,11 @@ import type { Cluster } from '../../network/upstream/cluster.js';
 import type { Protocol } from '../protocol.js';
 import { ClusterPools } from './cluster-pools.js';
 
+/** Whether messages pass between the two as they are. */
+function related(one: Protocol, other: Protocol): boolean {
+  return one.family !== undefined && one.family === other.family;
+}
+
 /**
  * A cluster mostly has one ClusterPools. It has more while connections are left that were made under other settings, or by another
  * version of a protocol's plug-in: clients that speak an old version go on with it, towards hosts too.
@@ -44,15 +49,17 @@ export class Upstreams {
 
   private find(cluster: Cluster, protocol: Protocol, list: ClusterPools[] | undefined): ClusterPools | null {
     const own = cluster.config.protocol;
-    const upstream = this.protocolFor(cluster, protocol);
-    if (own !== '' && own !== protocol.name && (upstream === null || upstream.family === undefined || upstream.family !== protocol.family)) return null;
     const spoken = own === '' ? protocol.name : own;
     for (const pools of list ?? []) {
-      if (pools.stale || pools.protocol.name !== spoken || (spoken === protocol.name && !this.alike(pools.protocol, protocol))) continue;
+      if (pools.stale || pools.protocol.name !== spoken) continue;
+      if (spoken === protocol.name ? !this.alike(pools.protocol, protocol) : !related(pools.protocol, protocol)) continue;
       pools.spoken.add(protocol);
       return pools;
     }
-    const pools = new ClusterPools(cluster, upstream ?? protocol);
+    // Made only here: looking for pools is on the way of each message while a cluster has more than one.
+    const upstream = this.protocolFor(cluster, protocol) ?? protocol;
+    if (upstream.name !== protocol.name && !related(upstream, protocol)) return null;
+    const pools = new ClusterPools(cluster, upstream);
     pools.spoken.add(protocol);
     if (list === undefined) this.byCluster.set(cluster, [pools]);
     else list.unshift(pools);
