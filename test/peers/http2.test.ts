@@ -20,7 +20,11 @@ const has = (program: string): boolean => spawnSync(program, ['--version'], { st
 
 /** nghttp2's tools are installed where that is possible; what cannot be had is left out, and said so. */
 before(() => {
-  if (!has('h2load') && process.getuid?.() === 0) spawnSync('apt-get', ['install', '-y', '--no-install-recommends', 'nghttp2-client', 'nghttp2-server'], { stdio: 'ignore', timeout: 120_000, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' } });
+  if (has('h2load') || process.getuid?.() !== 0 || process.env['SLUICE_INSTALL_PEERS'] === '0') return;
+  const apt = (...args: string[]): boolean => spawnSync('apt-get', args, { stdio: 'ignore', timeout: 120_000, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' } }).status === 0;
+  const install = ['-o', 'DPkg::Lock::Timeout=120', 'install', '-y', '--no-install-recommends', 'nghttp2-client', 'nghttp2-server'];
+  // A fresh machine has no list of packages yet.
+  if (!apt(...install) && apt('update', '-q')) apt(...install);
 });
 const without = (t: TestContext, program: string): boolean => {
   if (has(program)) return false;
